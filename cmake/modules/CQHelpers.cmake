@@ -1,0 +1,36 @@
+# Helpers shared by every folder. All of cq links the shared libMLIR and libLLVM:
+# a static component library beside them would give every TypeID a second copy.
+
+# Numbers are part of the meaning of a model, so the compiler may neither contract
+# a*b+c nor reassociate sums behind our back (design.md, section 4).
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+if(CQ_WERROR)
+  add_compile_options(-Werror)
+endif()
+if(CQ_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer
+    -fno-sanitize=vptr)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+# cq_add_library(<name> SOURCES <files...> [LINK <libraries...>] [DEPENDS <targets...>])
+# A static library of the tree; LINK lists say which way dependencies point.
+function(cq_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK;DEPENDS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC ${ARG_LINK})
+  if(ARG_DEPENDS)
+    add_dependencies(${name} ${ARG_DEPENDS})
+  endif()
+endfunction()
+
+# cq_add_unittest(<name> SOURCES <files...> LINK <libraries...>)
+# A GoogleTest program, found by lit's GoogleTest format under build/test/unittests.
+function(cq_add_unittest name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gtest GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test/unittests/${CMAKE_CFG_INTDIR})
+  add_dependencies(CQUnitTests ${name})
+endfunction()

@@ -1,0 +1,46 @@
+# lit configuration of the whole suite: `.mlir` and `.test` files run through the
+# shell, GoogleTest programs through lit's own GoogleTest format (unittests/).
+import os
+import shutil
+
+import lit.formats
+import lit.util
+
+config.name = "CQ"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".test", ".c", ".py"]
+config.excludes = ["lit.cfg.py", "lit.site.cfg.py", "Inputs", "unittests", "CMakeLists.txt"]
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.path.join(config.cq_obj_root, "test")
+
+config.environment["PATH"] = os.pathsep.join(
+    [config.cq_tools_dir, config.llvm_tools_dir, config.environment["PATH"]]
+)
+for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "HOME", "XDG_CACHE_HOME", "CQ_CACHE_DIR"):
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
+
+config.substitutions.append(("%cq_plugin", os.path.join(config.cq_lib_dir, "CQPlugin.so")))
+config.substitutions.append(("%cq_lib_dir", config.cq_lib_dir))
+config.substitutions.append(("%cq_src_root", config.cq_src_root))
+config.substitutions.append(("%python", config.python_executable))
+config.substitutions.append(("%shared", config.cq_shared_dir))
+config.substitutions.append(("%smollm2", config.cq_smollm2))
+
+# Things a machine may lack; a test that REQUIRES one of them is skipped and counted so.
+if os.path.isdir(os.path.join(config.cq_shared_dir, "data")):
+    config.available_features.add("shared-data")
+if config.cq_smollm2 and os.path.exists(config.cq_smollm2):
+    config.available_features.add("smollm2")
+if config.cq_sanitize:
+    config.available_features.add("sanitizer")
+try:
+    with open("/proc/cpuinfo") as f:
+        flags = set(next(l for l in f if l.startswith("flags")).split())
+except (OSError, StopIteration):
+    flags = set()
+for flag, feature in (("avx2", "avx2"), ("avx512bw", "avx512"), ("avx512_vnni", "avx512-vnni")):
+    if flag in flags:
+        config.available_features.add(feature)
+if shutil.which("mlir-opt", path=config.environment["PATH"]):
+    config.available_features.add("mlir-opt")
