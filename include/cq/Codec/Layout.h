@@ -1,0 +1,120 @@
+//===- Layout.h - How the bytes of a quantized weight lie -------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The only place that knows where a code, scale or zero point of W [N, K] lies.
+// Packers, verifiers and kernel generators ask it; none repeats it.
+//
+//   linear    Rows in order, dense, least significant bit first; each row starts
+//             on a byte. Scales and zero points [N, groups].
+//   panel16   Rows in panels of 16 (N padded), K padded to the unit of the bit
+//             width; a unit is `vectors` × 64 bytes, byte 4·row + (k mod 4) of a
+//             vector holds fields of quads (four consecutive k). See PanelUnit.
+//             Codes [ceil(N/16), units, vectors, 64]; scales and zero points
+//             [ceil(N/16), groups, 16]. Both streams 64-byte aligned.
+//
+// A layout lists row segments (rows, bits), one until mixed rows arrive.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_CODEC_LAYOUT_H
+#define CQ_CODEC_LAYOUT_H
+
+#include "cq/Codec/Scheme.h"
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/SmallVector.h"
+
+namespace mlir::cq {
+
+enum class LayoutKind : uint8_t { Linear, Panel16 };
+llvm::StringRef stringifyLayoutKind(LayoutKind kind); // "linear" "panel16"
+std::optional<LayoutKind> parseLayoutKind(llvm::StringRef text);
+
+/// `rows` consecutive rows whose codes have `bits` bits.
+struct RowSegment {
+  int64_t rows;
+  unsigned bits;
+  bool operator==(const RowSegment &o) const {
+    return rows == o.rows && bits == o.bits;
+  }
+};
+
+/// One contribution of a stored vector to a quad's operand:
+/// ((V[vector] >> shift) & mask), `shift` on 16-bit lanes (negative = left) so
+/// that the mask alone keeps bits from crossing bytes.
+struct PanelTerm {
+  uint8_t vector;
+  int8_t shift;
+  uint8_t mask;
+};
+
+/// The operand of one quad: the OR of its terms equals code << shiftClass.
+struct PanelQuad {
+  llvm::SmallVector<PanelTerm, 2> terms;
+  uint8_t shiftClass;
+};
+
+/// How `panel16` stores `quads.size()*4` consecutive k of 16 rows in `vectors`
+/// vectors of 64 bytes (kernels.md, "In-place fields").
+struct PanelUnit {
+  unsigned bits;
+  unsigned vectors;
+  llvm::SmallVector<PanelQuad, 8> quads; ///< quads in order of k
+  int64_t columns() const { return static_cast<int64_t>(quads.size()) * 4; }
+  /// The unit of a bit width (2, 3, 4, 5, 6, 8); a static table.
+  static const PanelUnit &get(unsigned bits);
+};
+
+/// Where the planes of one weight lie. Segment rows must sum to N; in panel16
+/// every segment but the last has a multiple of 16 rows.
+struct Layout {
+  LayoutKind kind = LayoutKind::Panel16;
+  llvm::SmallVector<RowSegment, 1> segments;
+
+  static Layout uniform(LayoutKind kind, int64_t rows, unsigned bits);
+
+  /// Success, or one sentence; `n`, `k` may be hostile (overflow is an error).
+  llvm::Error check(int64_t n, int64_t k) const;
+  /// Exact bytes of the code plane, padding included.
+  int64_t codeBytes(int64_t n, int64_t k) const;
+  /// Entries (not bytes) of the scale plane and of the zero-point plane.
+  int64_t scaleEntries(int64_t n, int64_t k, const Scheme &scheme) const;
+  /// Bytes of one packed row (linear) or panel (panel16) of a bit width.
+  int64_t rowBytes(int64_t k, unsigned bits) const;   // linear
+  int64_t panelBytes(int64_t k, unsigned bits) const; // panel16
+  /// Index into the scale plane of row n, group g.
+  int64_t scaleIndex(int64_t n, int64_t g, int64_t numRows, int64_t k,
+                     const Scheme &scheme) const;
+
+  /// codes: u8 [N, K], one code a byte, row-major → packed (codeBytes long,
+  /// padding written as 0).
+  void pack(const uint8_t *codes, int64_t n, int64_t k, uint8_t *packed) const;
+  /// Inverse of `pack`; padding ignored.
+  void unpack(const uint8_t *packed, int64_t n, int64_t k, uint8_t *codes) const;
+
+  bool operator==(const Layout &o) const {
+    return kind == o.kind && segments == o.segments;
+  }
+};
+
+/// Bytes of every plane of a weight W [n, k]; `total()` is what files hold.
+struct PlaneBytes {
+  int64_t codes = 0, scales = 0, zeros = 0, cherryColumns = 0, cherryDeltas = 0;
+  int64_t total() const {
+    return codes + scales + zeros + cherryColumns + cherryDeltas;
+  }
+  double bitsPerWeight(int64_t n, int64_t k) const {
+    return 8.0 * static_cast<double>(total()) /
+           (static_cast<double>(n) * static_cast<double>(k));
+  }
+};
+PlaneBytes planeBytes(int64_t n, int64_t k, const Scheme &scheme,
+                      const Layout &layout, const CherrySpec &cherries);
+
+} // namespace mlir::cq
+
+#endif // CQ_CODEC_LAYOUT_H

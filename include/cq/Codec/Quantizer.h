@@ -1,0 +1,96 @@
+//===- Quantizer.h - Weights to codes and back ------------------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Reference (and production) quantizers. Results are a function of weights and
+// options, byte for byte, at any thread count and on any x86.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_CODEC_QUANTIZER_H
+#define CQ_CODEC_QUANTIZER_H
+
+#include "cq/Codec/Layout.h"
+#include <vector>
+
+namespace mlir::cq {
+
+/// rtn: min–max scale, round to nearest. mse: scale search for the smallest
+/// squared error, weighted by `columnWeights` (E[x²]) where given.
+enum class QuantizerKind : uint8_t { RTN, MSE };
+llvm::StringRef stringifyQuantizerKind(QuantizerKind kind); // "rtn" "mse"
+std::optional<QuantizerKind> parseQuantizerKind(llvm::StringRef text);
+
+/// What makes a weight a cherry. Magnitude |w|; QuantError: squared rounding
+/// error under the scheme's own rtn quantization (× columnWeights where given).
+/// Impact (statistics) joins here later: pass scores directly.
+enum class CherryCriterion : uint8_t { Magnitude, QuantError };
+llvm::StringRef stringifyCherryCriterion(CherryCriterion c); // "magnitude" "quant-error"
+std::optional<CherryCriterion> parseCherryCriterion(llvm::StringRef text);
+
+/// Positions of the cherries of W [n, k] in the index plane's order (CherrySpec):
+/// u8 for slot, u16 little-endian otherwise, as raw bytes.
+struct CherryPositions {
+  CherrySpec spec;
+  std::vector<uint8_t> columns;
+};
+
+/// Unpacked result: one code a byte.
+struct QuantizedWeight {
+  int64_t n = 0, k = 0;
+  Scheme scheme;
+  std::vector<uint8_t> codes;       ///< [n, k]
+  std::vector<float> scales;        ///< [n, groups], already rounded to scheme.scaleType
+  std::vector<uint8_t> zeros;       ///< [n, groups], affine only
+  std::vector<uint16_t> deltas;     ///< f16 bits, in the order of CherrySpec
+};
+
+/// Selects cherries. `scores` [n, k] (non-negative, larger = keep) overrides the
+/// criterion when not null. Ties go to the smaller column.
+llvm::Expected<CherryPositions>
+selectCherries(const float *w, int64_t n, int64_t k, const CherrySpec &spec,
+               CherryCriterion criterion, const Scheme &scheme,
+               const float *columnWeights = nullptr, const float *scores = nullptr,
+               unsigned threads = 0);
+
+/// Quantizes W [n, k]; cherries (may be null) are left out of group ranges and
+/// searches, and their deltas computed. Errors: NaN or Inf in `w`, or a scale
+/// outside the scale type; the sentence has no tensor name, the caller adds it.
+llvm::Expected<QuantizedWeight>
+quantizeWeight(const float *w, int64_t n, int64_t k, const Scheme &scheme,
+               QuantizerKind quantizer, const CherryPositions *cherries = nullptr,
+               const float *columnWeights = nullptr, unsigned threads = 0);
+
+/// Decodes to f32: out [n, k] = decoded codes, plus deltas where `cherries`.
+void dequantizeWeight(const QuantizedWeight &q, const CherryPositions *cherries,
+                      float *out, unsigned threads = 0);
+
+/// The decoded value of one code: exactly the formula of Scheme.h in f32.
+float decode(const Scheme &scheme, uint8_t code, float scale, uint8_t zero);
+
+/// The planes as files and IR hold them (sizes: planeBytes()).
+struct PackedWeight {
+  int64_t n = 0, k = 0;
+  Scheme scheme;
+  Layout layout;
+  CherrySpec cherries;
+  std::vector<uint8_t> codes, scales, zeros, cherryColumns, cherryDeltas;
+};
+PackedWeight packWeight(const QuantizedWeight &q, const CherryPositions *cherries,
+                        const Layout &layout);
+/// Checks every plane's size against shape, scheme and layout, and every cherry
+/// column against K, before reading a byte.
+llvm::Expected<QuantizedWeight> unpackWeight(const PackedWeight &p,
+                                             CherryPositions *cherries);
+
+/// Scale plane conversions (rounding to nearest even): bytes ↔ f32.
+void encodeScales(const float *in, int64_t count, ScaleType type, uint8_t *out);
+void decodeScales(const uint8_t *in, int64_t count, ScaleType type, float *out);
+
+} // namespace mlir::cq
+
+#endif // CQ_CODEC_QUANTIZER_H

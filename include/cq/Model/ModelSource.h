@@ -1,0 +1,75 @@
+//===- ModelSource.h - A Llama-family model in a file -----------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Hyperparameters, tensor roles and tokenizer of a checkpoint, read from GGUF,
+// a Hugging Face folder (config.json + safetensors + tokenizer.json) or llama2.c.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_MODEL_MODELSOURCE_H
+#define CQ_MODEL_MODELSOURCE_H
+
+#include "cq/Model/Parameters.h"
+#include "cq/Model/Tokenizer.h"
+#include <optional>
+
+namespace mlir::cq {
+
+/// Rope scaling of Llama 3 (`rope_scaling` of config.json, `rope_freqs` of GGUF).
+struct RopeScaling {
+  double factor = 1, lowFrequencyFactor = 1, highFrequencyFactor = 4;
+  int64_t originalContext = 8192;
+};
+
+/// Hyperparameters of a Llama-family decoder.
+struct ModelConfig {
+  std::string architecture; ///< "llama", "mistral", "qwen2"
+  std::string name;
+  int64_t width = 0;        ///< model width D
+  int64_t hidden = 0;       ///< feed-forward width F
+  int64_t blocks = 0;
+  int64_t heads = 0;        ///< query heads
+  int64_t kvHeads = 0;
+  int64_t headDim = 0;
+  int64_t vocabulary = 0;
+  int64_t context = 0;      ///< trained context length
+  double epsilon = 1e-5;    ///< RMS norm
+  double ropeBase = 10000;
+  std::optional<RopeScaling> ropeScaling;
+  bool attentionBias = false; ///< q/k/v have biases (Qwen2)
+  bool tiedHead = false;      ///< head shares the embedding
+  /// Rope pairs (2i, 2i+1) (GGUF llama, llama2.c) instead of (i, i + d/2)
+  /// (Hugging Face, GGUF qwen2).
+  bool interleavedRope = false;
+  /// Positive and consistent (heads·…; D, F, V, blocks bounded), or a sentence.
+  llvm::Error check() const;
+};
+
+/// Names in the archive of the tensors of one block; bias names may be empty.
+struct BlockTensors {
+  std::string attentionNorm, q, k, v, o, qBias, kBias, vBias;
+  std::string mlpNorm, gate, up, down;
+};
+
+/// A checkpoint opened for import: config, archive, roles, tokenizer. Every
+/// tensor named here exists with the shape the config wants (checked at open).
+struct ModelSource {
+  ModelConfig config;
+  std::unique_ptr<ParameterArchive> archive;
+  std::string embedding, finalNorm, head; ///< head == embedding when tied
+  std::vector<BlockTensors> blocks;
+  std::shared_ptr<Tokenizer> tokenizer;   ///< null when the source has none
+
+  /// `tokenizerPath` overrides (llama2.c tokenizer.bin, tokenizer.json, GGUF).
+  static llvm::Expected<ModelSource> open(llvm::StringRef path,
+                                          llvm::StringRef tokenizerPath = "");
+};
+
+} // namespace mlir::cq
+
+#endif // CQ_MODEL_MODELSOURCE_H

@@ -1,0 +1,99 @@
+//===- Parameters.h - Archives of named tensors -----------------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A parameter archive maps names to tensors that lie in memory-mapped files:
+// GGUF, safetensors (one file, or shards behind an index), llama2.c checkpoints.
+// Files are hostile: every count, product and offset is checked before use.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_MODEL_PARAMETERS_H
+#define CQ_MODEL_PARAMETERS_H
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace mlir::cq {
+
+/// Element (or block) types a stored tensor can have.
+enum class DType : uint8_t {
+  F32, F16, BF16, F64, I8, U8, I16, U16, I32, I64, Bool,
+  Q8_0, Q4_0, Q4_1, Q4_K, Q6_K // ggml block types
+};
+llvm::StringRef stringifyDType(DType type);
+/// Elements in a block (1 for plain types) and bytes of a block.
+int64_t blockElements(DType type);
+int64_t blockBytes(DType type);
+
+/// One stored tensor. `shape` is outermost first ([out_features, in_features]
+/// for a linear layer), whatever order the file uses.
+struct ParameterInfo {
+  std::string name;
+  DType type = DType::F32;
+  llvm::SmallVector<int64_t, 4> shape;
+  llvm::ArrayRef<uint8_t> bytes; ///< points into the memory map
+  int64_t numElements() const;   ///< never overflows: checked at open
+};
+
+class ParameterArchive {
+public:
+  virtual ~ParameterArchive();
+  /// Path the archive was opened from, for messages.
+  virtual llvm::StringRef path() const = 0;
+  /// In the order of the file.
+  virtual llvm::ArrayRef<ParameterInfo> parameters() const = 0;
+  /// Null when absent.
+  virtual const ParameterInfo *find(llvm::StringRef name) const = 0;
+
+  /// Decodes the tensor to f32 into `out` (numElements long), threaded.
+  static llvm::Error readAsF32(const ParameterInfo &info, float *out,
+                               unsigned threads = 0);
+
+  /// Opens by content, not by name: a GGUF file, a .safetensors file, a
+  /// *.safetensors.index.json, a folder holding one of these, a llama2.c .bin.
+  static llvm::Expected<std::unique_ptr<ParameterArchive>> open(llvm::StringRef path);
+};
+
+/// A tensor to be written.
+struct ParameterView {
+  std::string name;
+  DType type;
+  llvm::SmallVector<int64_t, 4> shape;
+  llvm::ArrayRef<uint8_t> bytes;
+};
+
+/// Writes a safetensors file: temporary name, flush, rename; tensors start on
+/// 64-byte boundaries (header padded, gaps are not allowed by the format, so
+/// every tensor whose size is no multiple of 64 is preceded by none: see
+/// docs/Formats.md). `metadata` goes to `__metadata__`. Streams: `next` is asked
+/// for the bytes of one tensor at a time, so nothing is held twice.
+class SafetensorsWriter {
+public:
+  struct Entry {
+    std::string name;
+    DType type;
+    llvm::SmallVector<int64_t, 4> shape;
+  };
+  /// Declares all tensors (name, type, shape); then bytes are appended in the
+  /// same order. `commit` renames; a writer destroyed before that leaves nothing.
+  static llvm::Expected<std::unique_ptr<SafetensorsWriter>>
+  create(llvm::StringRef path, llvm::ArrayRef<Entry> entries,
+         llvm::ArrayRef<std::pair<std::string, std::string>> metadata = {});
+  virtual ~SafetensorsWriter();
+  virtual llvm::Error append(llvm::ArrayRef<uint8_t> bytes) = 0;
+  virtual llvm::Error commit() = 0;
+};
+
+} // namespace mlir::cq
+
+#endif // CQ_MODEL_PARAMETERS_H
