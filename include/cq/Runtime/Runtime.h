@@ -1,0 +1,59 @@
+//===- Runtime.h - What generated code calls --------------------*- C -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The C ABI of libcq_runtime: a persistent thread pool and scratch memory.
+// Plain C, no LLVM and no MLIR, so that ahead-of-time code links nothing else.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_RUNTIME_RUNTIME_H
+#define CQ_RUNTIME_RUNTIME_H
+
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define CQ_RUNTIME_EXPORT __attribute__((visibility("default")))
+#else
+#define CQ_RUNTIME_EXPORT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Works on tasks [begin, end).
+typedef void (*cq_parallel_body)(void *context, int64_t begin, int64_t end);
+
+/// Cuts [0, tasks) into at most cq_threads() contiguous ranges of equal size
+/// (the first ones one longer), runs each on a thread of its own (the caller
+/// takes the first) and returns when all are done. The cut depends on `tasks`
+/// and the number of threads only. A call from inside a body runs serially;
+/// calls from several threads at once wait for one another.
+CQ_RUNTIME_EXPORT void cq_parallel_for(cq_parallel_body body, void *context,
+                                       int64_t tasks);
+
+/// Sets the number of threads (the caller included); below 1: one for each CPU
+/// this process may use. Takes effect at the next cq_parallel_for.
+CQ_RUNTIME_EXPORT void cq_set_threads(int threads);
+
+/// The number of threads. Starts as $CQ_NUM_THREADS, or one for each CPU.
+CQ_RUNTIME_EXPORT int cq_threads(void);
+
+/// At least `bytes` of memory of the calling thread, 64-byte aligned, contents
+/// undefined, valid until this thread's next call. Aborts when memory is out.
+CQ_RUNTIME_EXPORT void *cq_scratch(int64_t bytes);
+
+/// Like cq_scratch, a second buffer: what a caller packs once for all threads
+/// of a cq_parallel_for, while bodies (on this thread as well) use cq_scratch.
+CQ_RUNTIME_EXPORT void *cq_workspace(int64_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // CQ_RUNTIME_RUNTIME_H
