@@ -1,0 +1,30 @@
+//===- CQDialect.cpp - Registration of the cq dialect ---------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "CQDetail.h"
+#include "cq/Dialect/CQ/IR/CQ.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+
+#include "cq/Dialect/CQ/IR/CQDialect.cpp.inc"
+
+void CQDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "cq/Dialect/CQ/IR/CQOps.cpp.inc"
+      >();
+  registerAttributes();
+  detail::attachBufferization(getContext());
+}
+
+Operation *CQDialect::materializeConstant(OpBuilder &builder, Attribute value,
+                                          Type type, Location loc) {
+  return arith::ConstantOp::materialize(builder, value, type, loc);
+}

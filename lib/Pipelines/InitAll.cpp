@@ -1,0 +1,18 @@
+//===- InitAll.cpp - Everything cq adds to an MLIR tool -------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Pipelines/InitAll.h"
+#include "cq/Dialect/CQ/IR/CQ.h"
+
+using namespace mlir;
+
+void cq::registerAllDialects(DialectRegistry &registry) {
+  registry.insert<CQDialect>();
+}
+
+void cq::registerAllPasses() {}
