@@ -25,6 +25,16 @@ enum class QuantizerKind : uint8_t { RTN, MSE };
 llvm::StringRef stringifyQuantizerKind(QuantizerKind kind); // "rtn" "mse"
 std::optional<QuantizerKind> parseQuantizerKind(llvm::StringRef text);
 
+/// Where `mse` looks for a better scale: `steps` multiples of the rtn scale in
+/// [lowest, highest] (for signed grids, of both signs), then `refits` least-squares
+/// scales given the codes. Never worse than rtn in the (weighted) squared error.
+struct ScaleSearch {
+  float lowest = 0; ///< 0: by bit width, 0.6 (2 bits), 0.7 (3), 0.8 (4) … 0.98 (8)
+  float highest = 1.05f;
+  unsigned steps = 12;
+  unsigned refits = 2;
+};
+
 /// What makes a weight a cherry. Magnitude |w|; QuantError: squared rounding
 /// error under the scheme's own rtn quantization (× columnWeights where given).
 /// Impact (statistics) joins here later: pass scores directly.
@@ -63,7 +73,8 @@ selectCherries(const float *w, int64_t n, int64_t k, const CherrySpec &spec,
 llvm::Expected<QuantizedWeight>
 quantizeWeight(const float *w, int64_t n, int64_t k, const Scheme &scheme,
                QuantizerKind quantizer, const CherryPositions *cherries = nullptr,
-               const float *columnWeights = nullptr, unsigned threads = 0);
+               const float *columnWeights = nullptr, unsigned threads = 0,
+               const ScaleSearch &search = {});
 
 /// Decodes to f32: out [n, k] = decoded codes, plus deltas where `cherries`.
 void dequantizeWeight(const QuantizedWeight &q, const CherryPositions *cherries,
