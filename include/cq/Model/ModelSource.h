@@ -7,7 +7,8 @@
 //===----------------------------------------------------------------------===//
 //
 // Hyperparameters, tensor roles and tokenizer of a checkpoint, read from GGUF,
-// a Hugging Face folder (config.json + safetensors + tokenizer.json) or llama2.c.
+// a Hugging Face folder (config.json + safetensors + tokenizer.json) or
+// llama2.c.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,32 +18,45 @@
 #include "cq/Model/Parameters.h"
 #include "cq/Model/Tokenizer.h"
 #include <optional>
+#include <vector>
 
 namespace mlir::cq {
 
-/// Rope scaling of Llama 3 (`rope_scaling` of config.json, `rope_freqs` of GGUF).
+/// Rope scaling of Llama 3 (`rope_scaling` of config.json, `rope_freqs` of
+/// GGUF).
 struct RopeScaling {
   double factor = 1, lowFrequencyFactor = 1, highFrequencyFactor = 4;
   int64_t originalContext = 8192;
 };
 
+/// Divisors of the rotation frequencies base^(−2i/headDim), one for each of the
+/// headDim / 2 pairs: 1 where the wavelength is below originalContext /
+/// highFrequencyFactor, `factor` above originalContext / lowFrequencyFactor,
+/// between them the smooth mix of Llama 3.1's reference code.
+std::vector<float> ropeFactorsOf(const RopeScaling &scaling, double ropeBase,
+                                 int64_t headDim);
+
 /// Hyperparameters of a Llama-family decoder.
 struct ModelConfig {
   std::string architecture; ///< "llama", "mistral", "qwen2"
   std::string name;
-  int64_t width = 0;        ///< model width D
-  int64_t hidden = 0;       ///< feed-forward width F
+  int64_t width = 0;  ///< model width D
+  int64_t hidden = 0; ///< feed-forward width F
   int64_t blocks = 0;
-  int64_t heads = 0;        ///< query heads
+  int64_t heads = 0; ///< query heads
   int64_t kvHeads = 0;
   int64_t headDim = 0;
   int64_t vocabulary = 0;
-  int64_t context = 0;      ///< trained context length
-  double epsilon = 1e-5;    ///< RMS norm
+  int64_t context = 0;   ///< trained context, at most the sliding window
+  double epsilon = 1e-5; ///< RMS norm
   double ropeBase = 10000;
-  std::optional<RopeScaling> ropeScaling;
-  bool attentionBias = false; ///< q/k/v have biases (Qwen2)
-  bool tiedHead = false;      ///< head shares the embedding
+  /// Divisors of the rope frequencies, headDim / 2 long; empty: all 1. The only
+  /// thing to look at when computing rope: GGUF stores them (`rope_freqs`), for
+  /// the others they follow from `ropeScaling` or a linear factor.
+  std::vector<float> ropeFactors;
+  std::optional<RopeScaling> ropeScaling; ///< where config.json gave it
+  bool attentionBias = false;             ///< q/k/v have biases (Qwen2)
+  bool tiedHead = false;                  ///< head shares the embedding
   /// Rope pairs (2i, 2i+1) (GGUF llama, llama2.c) instead of (i, i + d/2)
   /// (Hugging Face, GGUF qwen2).
   bool interleavedRope = false;
@@ -63,7 +77,8 @@ struct ModelSource {
   std::unique_ptr<ParameterArchive> archive;
   std::string embedding, finalNorm, head; ///< head == embedding when tied
   std::vector<BlockTensors> blocks;
-  std::shared_ptr<Tokenizer> tokenizer;   ///< null when the source has none
+  std::shared_ptr<Tokenizer> tokenizer; ///< null when the source has none
+  std::string tokenizerNote; ///< why `tokenizer` is null, one sentence
 
   /// `tokenizerPath` overrides (llama2.c tokenizer.bin, tokenizer.json, GGUF).
   static llvm::Expected<ModelSource> open(llvm::StringRef path,

@@ -7,8 +7,9 @@
 //===----------------------------------------------------------------------===//
 //
 // A parameter archive maps names to tensors that lie in memory-mapped files:
-// GGUF, safetensors (one file, or shards behind an index), llama2.c checkpoints.
-// Files are hostile: every count, product and offset is checked before use.
+// GGUF, safetensors (one file, or shards behind an index), llama2.c
+// checkpoints. Files are hostile: every count, product and offset is checked
+// before use.
 //
 //===----------------------------------------------------------------------===//
 
@@ -21,14 +22,29 @@
 #include "llvm/Support/Error.h"
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace mlir::cq {
 
 /// Element (or block) types a stored tensor can have.
 enum class DType : uint8_t {
-  F32, F16, BF16, F64, I8, U8, I16, U16, I32, I64, Bool,
-  Q8_0, Q4_0, Q4_1, Q4_K, Q6_K // ggml block types
+  F32,
+  F16,
+  BF16,
+  F64,
+  I8,
+  U8,
+  I16,
+  U16,
+  I32,
+  I64,
+  Bool,
+  Q8_0,
+  Q4_0,
+  Q4_1,
+  Q4_K,
+  Q6_K // ggml block types
 };
 llvm::StringRef stringifyDType(DType type);
 /// Elements in a block (1 for plain types) and bytes of a block.
@@ -54,6 +70,9 @@ public:
   virtual llvm::ArrayRef<ParameterInfo> parameters() const = 0;
   /// Null when absent.
   virtual const ParameterInfo *find(llvm::StringRef name) const = 0;
+  /// Text stored under `key`: safetensors `__metadata__`, string values of
+  /// GGUF.
+  virtual std::optional<llvm::StringRef> metadata(llvm::StringRef key) const;
 
   /// Decodes the tensor to f32 into `out` (numElements long), threaded.
   static llvm::Error readAsF32(const ParameterInfo &info, float *out,
@@ -61,7 +80,8 @@ public:
 
   /// Opens by content, not by name: a GGUF file, a .safetensors file, a
   /// *.safetensors.index.json, a folder holding one of these, a llama2.c .bin.
-  static llvm::Expected<std::unique_ptr<ParameterArchive>> open(llvm::StringRef path);
+  static llvm::Expected<std::unique_ptr<ParameterArchive>>
+  open(llvm::StringRef path);
 };
 
 /// A tensor to be written.
@@ -72,11 +92,12 @@ struct ParameterView {
   llvm::ArrayRef<uint8_t> bytes;
 };
 
-/// Writes a safetensors file: temporary name, flush, rename; tensors start on
-/// 64-byte boundaries (header padded, gaps are not allowed by the format, so
-/// every tensor whose size is no multiple of 64 is preceded by none: see
-/// docs/Formats.md). `metadata` goes to `__metadata__`. Streams: `next` is asked
-/// for the bytes of one tensor at a time, so nothing is held twice.
+/// Writes a safetensors file: temporary name, flush, rename. Data start at a
+/// multiple of 64 (the header is padded with spaces) and, because the format
+/// allows no gaps, tensors whose size is a multiple of 64 come first in the
+/// file: all of those start on 64-byte boundaries, the others (and only they)
+/// may not. `metadata` goes to `__metadata__`. Tensors are handed over one at a
+/// time, in the order of `entries`, so nothing is held twice.
 class SafetensorsWriter {
 public:
   struct Entry {
@@ -85,7 +106,9 @@ public:
     llvm::SmallVector<int64_t, 4> shape;
   };
   /// Declares all tensors (name, type, shape); then bytes are appended in the
-  /// same order. `commit` renames; a writer destroyed before that leaves nothing.
+  /// same order, a tensor in one or several calls. `commit` refuses missing
+  /// bytes and renames; a writer destroyed before that leaves nothing. Block
+  /// types (Q8_0 …) have no name in the format and are refused.
   static llvm::Expected<std::unique_ptr<SafetensorsWriter>>
   create(llvm::StringRef path, llvm::ArrayRef<Entry> entries,
          llvm::ArrayRef<std::pair<std::string, std::string>> metadata = {});

@@ -26,13 +26,15 @@ class Tokenizer {
 public:
   virtual ~Tokenizer();
   virtual int64_t vocabularySize() const = 0;
-  /// Ids of UTF-8 `text` (any bytes are accepted). `parseSpecial`: special tokens
-  /// written in the text become their ids. `addBos`: prepend BOS if the model has
-  /// and wants one.
-  virtual std::vector<int32_t> encode(llvm::StringRef text, bool parseSpecial = true,
+  /// Ids of UTF-8 `text` (any bytes are accepted). `parseSpecial`: special
+  /// tokens written in the text become their ids. `addBos`: prepend BOS if the
+  /// model has and wants one.
+  virtual std::vector<int32_t> encode(llvm::StringRef text,
+                                      bool parseSpecial = true,
                                       bool addBos = true) const = 0;
-  /// Bytes of one token; may be part of a UTF-8 sequence. `previous` is the token
-  /// before (−1 at the start): SentencePiece drops a leading space after BOS.
+  /// Bytes of one token; may be part of a UTF-8 sequence. `previous` is the
+  /// token before (−1 at the start): SentencePiece drops a leading space after
+  /// BOS.
   virtual std::string decode(int32_t id, int32_t previous = -1) const = 0;
   /// −1 when absent.
   virtual int32_t bos() const = 0;

@@ -1,0 +1,173 @@
+//===- SafetensorsWriter.cpp - Writing safetensors ------------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "AtomicFile.h"
+#include "Diagnostics.h"
+#include "cq/Model/Parameters.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/Endian.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir::cq;
+using llvm::Error;
+using llvm::StringRef;
+
+SafetensorsWriter::~SafetensorsWriter() = default;
+
+namespace {
+/// Where one tensor lies: bytes of the data part.
+struct Place {
+  uint64_t begin, size;
+};
+
+class Writer : public SafetensorsWriter {
+public:
+  Writer(StringRef path, AtomicFile file, uint64_t dataBegin,
+         std::vector<std::string> names, std::vector<Place> places)
+      : path(path), file(std::move(file)), dataBegin(dataBegin),
+        names(std::move(names)), places(std::move(places)) {}
+
+  Error append(llvm::ArrayRef<uint8_t> bytes) override;
+  Error commit() override;
+
+private:
+  std::string path;
+  AtomicFile file;
+  uint64_t dataBegin;
+  std::vector<std::string> names;
+  std::vector<Place> places;
+  size_t current = 0;  ///< tensor that the next byte belongs to
+  uint64_t filled = 0; ///< bytes of it that are written
+  bool broken = false; ///< a write failed: commit must not rename
+};
+} // namespace
+
+Error Writer::append(llvm::ArrayRef<uint8_t> bytes) {
+  if (current == places.size() ||
+      bytes.size() > places[current].size - filled) {
+    broken = true;
+    return fail("more bytes were appended to " + quoted(path) + " than " +
+                (current == places.size()
+                     ? std::string("its tensors hold")
+                     : "tensor " + quoted(names[current]) + " holds"));
+  }
+  if (Error error = file.write(llvm::toStringRef(bytes),
+                               dataBegin + places[current].begin + filled)) {
+    broken = true;
+    return error;
+  }
+  filled += bytes.size();
+  if (filled == places[current].size) {
+    ++current;
+    filled = 0;
+  }
+  return Error::success();
+}
+
+Error Writer::commit() {
+  if (broken)
+    return fail("an earlier write to " + quoted(path) +
+                " failed; nothing was written");
+  if (current != places.size())
+    return fail("tensor " + quoted(names[current]) + " of " + quoted(path) +
+                " was declared but not appended; nothing was written");
+  return file.commit();
+}
+
+static llvm::Expected<std::vector<Place>>
+placeTensors(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries) {
+  std::vector<Place> places;
+  llvm::StringSet<> seen;
+  for (const SafetensorsWriter::Entry &entry : entries) {
+    std::string where = "tensor " + quoted(entry.name) + " for " + quoted(path);
+    if (entry.name.empty() || entry.name == "__metadata__" ||
+        !llvm::json::isUTF8(entry.name))
+      return fail(where + " has a name that safetensors cannot hold");
+    if (!seen.insert(entry.name).second)
+      return fail(where + " was declared twice");
+    if (blockElements(entry.type) != 1)
+      return fail(where + " has the type " + stringifyDType(entry.type) +
+                  ", which safetensors cannot hold; decode it first");
+    std::optional<int64_t> count = checkedElements(entry.shape);
+    if (!count || *count > (int64_t(1) << 58))
+      return fail(where + " has the shape " + printShape(entry.shape) +
+                  ", whose extents are not all positive or whose product is "
+                  "too large");
+    places.push_back({0, uint64_t(*count * blockBytes(entry.type))});
+  }
+  // Multiples of 64 first: only then do no gaps and aligned tensors go
+  // together.
+  uint64_t position = 0;
+  for (bool aligned : {true, false})
+    for (Place &place : places)
+      if ((place.size % 64 == 0) == aligned) {
+        place.begin = position;
+        if (__builtin_add_overflow(position, place.size, &position))
+          return fail("the tensors for " + quoted(path) +
+                      " hold more than 2^64 bytes");
+      }
+  return places;
+}
+
+llvm::Expected<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::create(
+    StringRef path, llvm::ArrayRef<Entry> entries,
+    llvm::ArrayRef<std::pair<std::string, std::string>> metadata) {
+  auto places = placeTensors(path, entries);
+  if (!places)
+    return places.takeError();
+
+  std::vector<size_t> order(entries.size());
+  for (size_t i = 0; i < order.size(); ++i)
+    order[i] = i;
+  llvm::sort(order, [&](size_t a, size_t b) {
+    return (*places)[a].begin < (*places)[b].begin;
+  });
+  std::string header;
+  llvm::raw_string_ostream os(header);
+  llvm::json::OStream json(os);
+  json.objectBegin();
+  if (!metadata.empty())
+    json.attributeObject("__metadata__", [&] {
+      for (const auto &[key, value] : metadata)
+        json.attribute(llvm::json::fixUTF8(key), llvm::json::fixUTF8(value));
+    });
+  for (size_t i : order)
+    json.attributeObject(entries[i].name, [&] {
+      json.attribute("dtype", stringifyDType(entries[i].type));
+      json.attributeArray("shape", [&] {
+        for (int64_t extent : entries[i].shape)
+          json.value(extent);
+      });
+      json.attributeArray("data_offsets", [&] {
+        json.value(int64_t((*places)[i].begin));
+        json.value(int64_t((*places)[i].begin + (*places)[i].size));
+      });
+    });
+  json.objectEnd();
+  header.resize(llvm::alignTo(header.size() + 8, 64) - 8, ' ');
+  if (header.size() > 100'000'000)
+    return fail("the tensors for " + quoted(path) +
+                " need a header above the format's 100 MB");
+
+  auto file = AtomicFile::create(path);
+  if (!file)
+    return file.takeError();
+  char length[8];
+  llvm::support::endian::write64le(length, header.size());
+  if (Error error = file->write(StringRef(length, 8), 0))
+    return std::move(error);
+  if (Error error = file->write(header, 8))
+    return std::move(error);
+  std::vector<std::string> names;
+  for (const Entry &entry : entries)
+    names.push_back(entry.name);
+  return std::make_unique<Writer>(path, std::move(*file), header.size() + 8,
+                                  std::move(names), std::move(*places));
+}
