@@ -4,7 +4,7 @@ import os
 import lit.formats
 
 config.name = "CQ-Unit"
-config.test_format = lit.formats.GoogleTest("", "Test")
+config.test_format = lit.formats.GoogleTest("", "Tests")
 config.suffixes = []
 config.test_source_root = os.path.join(config.cq_obj_root, "test", "unittests")
 config.test_exec_root = config.test_source_root
