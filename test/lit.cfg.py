@@ -2,6 +2,7 @@
 # shell, GoogleTest programs through lit's own GoogleTest format (unittests/).
 import os
 import shutil
+import subprocess
 
 import lit.formats
 import lit.util
@@ -44,3 +45,5 @@ for flag, feature in (("avx2", "avx2"), ("avx512bw", "avx512"), ("avx512_vnni", 
         config.available_features.add(feature)
 if shutil.which("mlir-opt", path=config.environment["PATH"]):
     config.available_features.add("mlir-opt")
+if subprocess.run([config.python_executable, "-c", "import numpy"], capture_output=True).returncode == 0:
+    config.available_features.add("numpy")

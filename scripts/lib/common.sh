@@ -35,7 +35,7 @@ as_root() {
   fi
 }
 
-CQ_PACKAGES="cmake ninja-build ccache git clang-22 lld-22 llvm-22-dev llvm-22-tools
+CQ_PACKAGES="ca-certificates cmake ninja-build ccache git clang-22 lld-22 llvm-22-dev llvm-22-tools
   libmlir-22-dev mlir-22-tools libclang-rt-22-dev libgtest-dev libstdc++-12-dev
   libopenblas-dev zlib1g-dev libzstd-dev libxml2-dev libedit-dev libcurl4-openssl-dev python3 python3-pip python3-numpy"
 
@@ -64,7 +64,9 @@ check_machine() {
 build() {
   export CCACHE_BASEDIR=$CQ_ROOT CCACHE_NOHASHDIR=1
   cd "$CQ_ROOT"
-  step "configuring $CQ_BUILD" cmake --preset "${CQ_PRESET:-release}" -B "$CQ_BUILD"
+  # Debian's own Python has the NumPy that the packages above installed.
+  step "configuring $CQ_BUILD" cmake --preset "${CQ_PRESET:-release}" -B "$CQ_BUILD" \
+    -DPython3_EXECUTABLE=/usr/bin/python3
   step "building ${*:-everything}" cmake --build "$CQ_BUILD" ${*:+--target "$@"}
 }
 

@@ -1,0 +1,101 @@
+//===- Import.cpp - cq import: checkpoint to MLIR -------------* -*- C++
+//-*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Verbs.h"
+#include "cq/Import/LlamaImporter.h"
+#include "cq/Model/ModelSource.h"
+#include "cq/Support/Progress.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/ToolOutputFile.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+namespace cl = llvm::cl;
+
+static cl::SubCommand command(
+    "import",
+    "Reads a checkpoint (GGUF, safetensors + config.json, llama2.c) and "
+    "writes MLIR that refers to its weights");
+static cl::OptionCategory options("import options");
+static cl::opt<std::string> input(cl::Positional, cl::Required,
+                                  cl::desc("<checkpoint file or folder>"),
+                                  cl::sub(command), cl::cat(options));
+static cl::opt<std::string> output("o", cl::Required,
+                                   cl::value_desc("file.mlir"),
+                                   cl::desc("Where the module goes"),
+                                   cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    tokenizer("tokenizer", cl::value_desc("file"),
+              cl::desc("Tokenizer, where the checkpoint holds none (llama2.c "
+                       "tokenizer.bin, tokenizer.json, GGUF)"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<int64_t> context(
+    "context", cl::init(0), cl::value_desc("positions"),
+    cl::desc("Room in the key/value caches (default: the trained context, "
+             "at most 2048)"),
+    cl::sub(command), cl::cat(options));
+
+/// `path` as a file in `folder` would refer to it: relative when it lies below.
+static std::string relativeTo(llvm::StringRef folder, llvm::StringRef path) {
+  llvm::SmallString<128> base(folder), target(path);
+  llvm::sys::fs::make_absolute(base);
+  llvm::sys::fs::make_absolute(target);
+  llvm::sys::path::remove_dots(base, true);
+  llvm::sys::path::remove_dots(target, true);
+  llvm::StringRef rest = target;
+  if (rest.consume_front(base) && rest.consume_front("/"))
+    return rest.str();
+  return target.str().str();
+}
+
+static llvm::Error run() {
+  llvm::Expected<ModelSource> source = ModelSource::open(input, tokenizer);
+  if (!source)
+    return source.takeError();
+
+  MLIRContext mlirContext;
+  ImportOptions importOptions;
+  importOptions.context = context;
+  llvm::StringRef folder = llvm::sys::path::parent_path(output);
+  importOptions.parameters = relativeTo(folder, input);
+  OwningOpRef<ModuleOp> module =
+      importLlama(mlirContext, *source, importOptions);
+  if (!module)
+    return llvm::createStringError(input + " could not be imported");
+  if (!tokenizer.empty())
+    (*module)->setAttr(
+        "cq.tokenizer",
+        StringAttr::get(&mlirContext, relativeTo(folder, tokenizer)));
+
+  if (llvm::Error error = llvm::writeToOutput(
+          output, [&](llvm::raw_ostream &os) -> llvm::Error {
+            printModel(*module, os);
+            return llvm::Error::success();
+          }))
+    return llvm::joinErrors(llvm::createStringError("cannot write " + output),
+                            std::move(error));
+
+  int64_t weights = 0, bytes = 0;
+  for (const ParameterInfo &parameter : source->archive->parameters()) {
+    weights += parameter.numElements();
+    bytes += static_cast<int64_t>(parameter.bytes.size());
+  }
+  const ModelConfig &config = source->config;
+  llvm::outs() << output << ": " << config.architecture << ", " << config.blocks
+               << " blocks, width " << config.width << ", "
+               << formatCount(weights) << " weights (" << formatBytes(bytes)
+               << " in " << input << ")\n";
+  return llvm::Error::success();
+}
+
+tool::Verb tool::importVerb() { return {&command, &options, &run}; }

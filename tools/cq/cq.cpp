@@ -1,0 +1,57 @@
+//===- cq.cpp - The driver: one command on your own model -----* -*- C++
+//-*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Verbs.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/WithColor.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir::cq;
+
+const char *tool::programPath = nullptr;
+
+static const char overview[] =
+    R"(cq: makes language models smaller and faster with mixed-precision weights
+
+  cq import smollm2.gguf -o smollm2.mlir          checkpoint -> MLIR, weights by reference
+  cq quantize smollm2.mlir --bits=3 -o small/     plan, quantize, pack: a self-contained folder
+  cq run small/ --chat --prompt "Hello"           compile for this CPU, stream an answer
+  cq eval small/ --against smollm2.mlir           perplexity and KL divergence
+  cq inspect FILE                                 what is in a model, checkpoint or folder
+
+  `cq VERB --help` explains one verb; cq-opt has every step as a pass.
+)";
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  tool::programPath = argv[0];
+  std::vector<tool::Verb> verbs = {tool::importVerb(), tool::quantizeVerb(),
+                                   tool::runVerb(), tool::evalVerb(),
+                                   tool::inspectVerb()};
+  if (argc < 2) {
+    llvm::errs() << overview;
+    return 1;
+  }
+  for (const tool::Verb &verb : verbs)
+    llvm::cl::HideUnrelatedOptions(*verb.options, *verb.command);
+  llvm::cl::ParseCommandLineOptions(argc, argv, overview);
+  for (const tool::Verb &verb : verbs) {
+    if (!*verb.command)
+      continue;
+    if (llvm::Error error = verb.run()) {
+      llvm::handleAllErrors(std::move(error), [](const llvm::ErrorInfoBase &e) {
+        llvm::WithColor::error(llvm::errs(), "cq") << e.message() << '\n';
+      });
+      return 1;
+    }
+    return 0;
+  }
+  llvm::errs() << overview;
+  return 1;
+}
