@@ -17,7 +17,6 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "llvm/ADT/StringMap.h"
-#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -96,6 +95,7 @@ private:
   OwningOpRef<ModuleOp> module;
   std::string title;
   int64_t context = 0;
+  SmallVector<int64_t> chunks;
   SmallVector<float> frequencies;
   llvm::StringMap<RankedTensorType> weightTypes;
   llvm::StringMap<Value> arguments; ///< of the function being built
@@ -120,16 +120,18 @@ LogicalResult ModuleBuilder::resolve() {
     return error() << "context " << context << " is outside of 1 to "
                    << config.context
                    << ", the positions the model was trained for";
-  if (options.chunks.empty())
-    return error() << "no chunk size is given; the usual ones are 1, 8, 64";
-  llvm::SmallDenseSet<int64_t> seen;
   for (int64_t chunk : options.chunks) {
-    if (chunk < 1 || chunk > context)
-      return error() << "chunk size " << chunk << " is outside of 1 to "
-                     << context << ", the context";
-    if (!seen.insert(chunk).second)
+    if (chunk < 1)
+      return error() << "chunk size " << chunk << " is not positive";
+    if (chunk > context)
+      continue;
+    if (llvm::is_contained(chunks, chunk))
       return error() << "chunk size " << chunk << " is given twice";
+    chunks.push_back(chunk);
   }
+  if (chunks.empty())
+    return error() << "no chunk size is at most " << context
+                   << ", the context; the usual ones are 1, 8, 64";
   if (options.lossTokens &&
       (options.lossTokens < 2 || options.lossTokens > config.context))
     return error() << "a loss over " << options.lossTokens
@@ -227,7 +229,7 @@ void ModuleBuilder::describe() {
       integer("vocabulary", config.vocabulary),
       integer("context", context),
       integer("trained_context", config.context),
-      b.getNamedAttr("chunks", b.getI64ArrayAttr(options.chunks)),
+      b.getNamedAttr("chunks", b.getI64ArrayAttr(chunks)),
       integer("loss_tokens", options.lossTokens),
       b.getNamedAttr("tied_head",
                      b.getBoolAttr(source.head == source.embedding)),
@@ -442,7 +444,7 @@ OwningOpRef<ModuleOp> ModuleBuilder::build() {
     return nullptr;
   frequencies = ropeFrequencies(config);
   describe();
-  for (int64_t chunk : options.chunks) {
+  for (int64_t chunk : chunks) {
     buildForward(chunk);
     buildLogits(chunk);
     for (int64_t block = 0; block < config.blocks; ++block)

@@ -26,7 +26,8 @@ struct ImportOptions {
   /// Positions the key/value caches are made for; 0 = min(trained context,
   /// 2048).
   int64_t context = 0;
-  /// Tokens a call of `@forward_<M>` takes, one set of functions for each.
+  /// Tokens a call of `@forward_<M>` takes, one set of functions for each;
+  /// sizes above the context are dropped.
   SmallVector<int64_t> chunks = {1, 8, 64};
   /// Tokens of `@loss`; 0 = no such function.
   int64_t lossTokens = 0;

@@ -77,6 +77,16 @@ TEST(LlamaImporter, PublicFunctionsOfStories) {
   EXPECT_EQ(count<linalg::MatmulOp>(*module), 3 * 36);
 }
 
+TEST(LlamaImporter, ChunksAboveTheContextAreDropped) {
+  MLIRContext context;
+  ImportOptions options;
+  options.context = 16;
+  auto module = importLlama(context, makeSource(storiesConfig()), options);
+  ASSERT_TRUE(module);
+  EXPECT_NE(signature(*module, "forward_8"), "absent");
+  EXPECT_EQ(signature(*module, "forward_64"), "absent");
+}
+
 TEST(LlamaImporter, SmolLM2IsReadBackFromItsText) {
   MLIRContext context;
   ImportOptions options;
@@ -140,6 +150,9 @@ TEST(LlamaImporter, ImpossibleOptionsAreSentences) {
   EXPECT_NE(refusal(source, options).find("twice"), std::string::npos);
   options.chunks = {};
   EXPECT_NE(refusal(source, options).find("no chunk size"), std::string::npos);
+  options.chunks = {64};
+  options.context = 16;
+  EXPECT_NE(refusal(source, options).find("at most 16"), std::string::npos);
   options = {};
   options.lossTokens = 1;
   EXPECT_NE(refusal(source, options).find("loss over 1 tokens"),
