@@ -31,7 +31,7 @@ static cl::opt<bool> tensors("tensors", cl::desc("One line a tensor"),
 
 /// A weight and its planes: `w:codes`, `w:scales` … belong to `w`.
 struct Weight {
-  std::string type;
+  llvm::StringRef type;
   std::string shape;
   int64_t elements =
       0; ///< 0 for a packed weight, whose shape planes don't show
@@ -45,18 +45,18 @@ static std::string shapeText(llvm::ArrayRef<int64_t> shape) {
   return text.empty() ? "scalar" : text;
 }
 
-static llvm::MapVector<std::string, Weight>
+static llvm::MapVector<llvm::StringRef, Weight>
 collectWeights(const ParameterArchive &archive) {
-  llvm::MapVector<std::string, Weight> weights;
+  llvm::MapVector<llvm::StringRef, Weight> weights;
   for (const ParameterInfo &info : archive.parameters()) {
     auto [name, plane] = llvm::StringRef(info.name).split(':');
-    Weight &weight = weights[name.str()];
+    Weight &weight = weights[name];
     weight.bytes += static_cast<int64_t>(info.bytes.size());
     if (!plane.empty()) {
       weight.type = "packed";
       continue;
     }
-    weight.type = stringifyDType(info.type).str();
+    weight.type = stringifyDType(info.type);
     weight.shape = shapeText(info.shape);
     weight.elements = info.numElements();
   }
@@ -80,11 +80,11 @@ static void printConfig(const ModelConfig &config) {
 }
 
 static void printArchive(const ParameterArchive &archive) {
-  llvm::MapVector<std::string, Weight> weights = collectWeights(archive);
+  llvm::MapVector<llvm::StringRef, Weight> weights = collectWeights(archive);
   struct Total {
     int64_t count = 0, elements = 0, bytes = 0;
   };
-  llvm::MapVector<std::string, Total> byType;
+  llvm::MapVector<llvm::StringRef, Total> byType;
   Total all;
   for (const auto &[name, weight] : weights) {
     Total &total = byType[weight.type];
