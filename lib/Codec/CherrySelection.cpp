@@ -32,13 +32,28 @@ std::optional<CherryCriterion> mlir::cq::parseCherryCriterion(StringRef text) {
   return std::nullopt;
 }
 
+/// The first of the largest scores, which are not negative.
+template <typename Score>
+static int64_t argMax(const Score *scores, int64_t length) {
+  // Independent maxima, which vectorise; one running maximum would not.
+  Score lanes[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= length; i += 16)
+    for (int lane = 0; lane < 16; ++lane)
+      lanes[lane] = std::max(lanes[lane], scores[i + lane]);
+  Score largest = *std::max_element(lanes, lanes + 16);
+  for (; i < length; ++i)
+    largest = std::max(largest, scores[i]);
+  return std::find(scores, scores + length, largest) - scores;
+}
+
 /// The `count` columns of largest score, ascending; ties go to the smaller
 /// column.
 template <typename Score>
 static void selectLargest(const Score *scores, int64_t length, int64_t count,
                           std::vector<int64_t> &selected) {
   if (count == 1) {
-    selected.assign(1, std::max_element(scores, scores + length) - scores);
+    selected.assign(1, argMax(scores, length));
     return;
   }
   selected.resize(length);
@@ -115,7 +130,6 @@ mlir::cq::selectCherries(const float *w, int64_t n, int64_t k,
                                  "quantized");
   }
 
-  int64_t groups = scheme.numGroups(k), length = scheme.groupLength(k);
   auto scoreRow = [&](int64_t row, std::vector<float> &storage) {
     if (scores)
       return scores + row * k;
@@ -126,15 +140,13 @@ mlir::cq::selectCherries(const float *w, int64_t n, int64_t k,
         storage[column] = std::fabs(from[column]);
       return static_cast<const float *>(storage.data());
     }
+    detail::decodeRow(rounded, row, storage.data());
     for (int64_t column = 0; column < k; ++column) {
-      int64_t group = row * groups + column / length;
-      float error =
-          from[column] -
-          decode(scheme, rounded.codes[row * k + column], rounded.scales[group],
-                 scheme.hasZeroPoints() ? rounded.zeros[group] : 0);
-      error *= error;
-      storage[column] = columnWeights ? error * columnWeights[column] : error;
+      float error = from[column] - storage[column];
+      storage[column] = error * error;
     }
+    for (int64_t column = 0; columnWeights && column < k; ++column)
+      storage[column] *= columnWeights[column];
     return static_cast<const float *>(storage.data());
   };
 

@@ -202,31 +202,34 @@ float mlir::cq::decode(const Scheme &scheme, uint8_t code, float scale,
   return 0;
 }
 
+void detail::decodeRow(const QuantizedWeight &q, int64_t row, float *out) {
+  const Scheme &scheme = q.scheme;
+  int64_t groups = scheme.numGroups(q.k), length = scheme.groupLength(q.k);
+  const uint8_t *codes = q.codes.data() + row * q.k;
+  for (int64_t g = 0; g < groups; ++g) {
+    // Every grid is factor · (step · u − origin), all exact integers.
+    float factor = q.scales[row * groups + g];
+    int32_t step = 1, origin = scheme.offset();
+    if (scheme.grid == Grid::Affine) {
+      origin = q.zeros[row * groups + g];
+    } else if (scheme.grid == Grid::HalfStep) {
+      factor *= 0.5f;
+      step = 2;
+      origin = scheme.maxCode();
+    }
+    int64_t last = std::min(q.k, (g + 1) * length);
+    for (int64_t column = g * length; column < last; ++column)
+      out[column] = factor * static_cast<float>(step * codes[column] - origin);
+  }
+}
+
 void mlir::cq::dequantizeWeight(const QuantizedWeight &q,
                                 const CherryPositions *cherries, float *out,
                                 unsigned threads) {
-  const Scheme &scheme = q.scheme;
-  int64_t groups = scheme.numGroups(q.k), length = scheme.groupLength(q.k);
   detail::parallelForRows(q.n, 64, threads, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const uint8_t *codes = q.codes.data() + row * q.k;
       float *to = out + row * q.k;
-      for (int64_t g = 0; g < groups; ++g) {
-        // Every grid is factor · (step · u − origin), all exact integers.
-        float factor = q.scales[row * groups + g];
-        int32_t step = 1, origin = scheme.offset();
-        if (scheme.grid == Grid::Affine) {
-          origin = q.zeros[row * groups + g];
-        } else if (scheme.grid == Grid::HalfStep) {
-          factor *= 0.5f;
-          step = 2;
-          origin = scheme.maxCode();
-        }
-        int64_t last = std::min(q.k, (g + 1) * length);
-        for (int64_t column = g * length; column < last; ++column)
-          to[column] =
-              factor * static_cast<float>(step * codes[column] - origin);
-      }
+      detail::decodeRow(q, row, to);
       if (cherries)
         detail::forEachCherry(cherries->spec, cherries->columns.data(), q.n,
                               q.k, row, [&](int64_t column, int64_t index) {

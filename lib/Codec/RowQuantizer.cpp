@@ -10,6 +10,7 @@
 #include "Half.h"
 #include "Support.h"
 #include <algorithm>
+#include <limits>
 
 using namespace mlir::cq;
 using namespace mlir::cq::detail;
@@ -19,31 +20,42 @@ using namespace mlir::cq::detail;
 static float defaultLowest(unsigned bits) {
   switch (bits) {
   case 2:
-    return 0.6f;
+    return 0.55f;
   case 3:
-    return 0.7f;
+    return 0.65f;
   case 4:
-    return 0.8f;
+    return 0.75f;
   case 5:
-    return 0.9f;
+    return 0.85f;
   case 6:
-    return 0.95f;
+    return 0.9f;
   default:
-    return 0.98f;
+    return 0.97f;
   }
 }
+
+/// Bounds the stack buffers of a search.
+static constexpr unsigned mostSteps = 32, mostCandidates = 128;
 
 RowQuantizer::RowQuantizer(int64_t k, const Scheme &scheme, QuantizerKind kind,
                            const float *columnWeights,
                            const ScaleSearch &search,
                            const GroupKernels &kernels)
-    : k(k), scheme(scheme), kind(kind), options(search), kernels(kernels),
+    : k(k), scheme(scheme), kind(kind), refits(search.refits), kernels(kernels),
       paddedGroup(ceilDiv(std::min(scheme.groupLength(k), k), 16) * 16) {
-  if (options.lowest == 0)
-    options.lowest = defaultLowest(scheme.bits);
-  options.steps = std::max(options.steps, 2u);
   if (kind == QuantizerKind::RTN)
     return;
+  unsigned steps = std::clamp(search.steps, 2u, mostSteps);
+  // The two ends of an affine range move on their own: steps² candidates.
+  if (scheme.grid == Grid::Affine)
+    steps = std::min(steps / 2 + 1, 11u); // 11² = 121 candidates
+  float lowest =
+      search.lowest == 0 ? defaultLowest(scheme.bits) : search.lowest;
+  for (unsigned i = 0; i < steps; ++i)
+    multipliers.push_back(lowest + (search.highest - lowest) *
+                                       static_cast<float>(i) /
+                                       static_cast<float>(steps - 1));
+
   int64_t length = scheme.groupLength(k);
   importance.resize(scheme.numGroups(k) * paddedGroup);
   for (int64_t column = 0; column < k; ++column)
@@ -51,7 +63,7 @@ RowQuantizer::RowQuantizer(int64_t k, const Scheme &scheme, QuantizerKind kind,
         columnWeights ? columnWeights[column] : 1.0f;
 }
 
-Levels RowQuantizer::levels(int32_t zero) const {
+Levels RowQuantizer::levels() const {
   float half = static_cast<float>(1 << (scheme.bits - 1));
   switch (scheme.grid) {
   case Grid::Symmetric:
@@ -59,15 +71,20 @@ Levels RowQuantizer::levels(int32_t zero) const {
   case Grid::HalfStep:
     return {-half, half - 1, 0.5f};
   case Grid::Affine:
-    return {static_cast<float>(-zero),
-            static_cast<float>(scheme.maxCode() - zero), 0.0f};
+    return {0.0f, static_cast<float>(scheme.maxCode()), 0.0f};
   }
   return {};
 }
 
-RowQuantizer::GroupGrid RowQuantizer::minMax(float smallest,
-                                             float largest) const {
+/// The zero point that puts `smallest` on code 0; a whole number.
+static float zeroPoint(float smallest, float scale, float maxCode) {
+  float zero = std::min(-smallest / scale, maxCode);
+  return zero + 0x1.8p23f - 0x1.8p23f; // nearest even, as in GroupKernels.cpp
+}
+
+GroupGrid RowQuantizer::minMax(float smallest, float largest) const {
   float half = static_cast<float>(1 << (scheme.bits - 1));
+  float maxCode = static_cast<float>(scheme.maxCode());
   float scale = 0;
   // Of +m and −m the positive one counts as the weight of largest magnitude.
   bool positive = largest >= -smallest;
@@ -83,81 +100,103 @@ RowQuantizer::GroupGrid RowQuantizer::minMax(float smallest,
     scale = magnitude / half;
     break;
   case Grid::Affine:
-    scale = (largest - smallest) / static_cast<float>(scheme.maxCode());
+    scale = (largest - smallest) / maxCode;
     break;
   }
   scale = roundScale(scale, scheme.scaleType);
   if (scheme.grid != Grid::Affine || scale == 0 || !isFinite(scale))
     return {scale, 0};
-  float zero = -smallest / scale;
-  zero = std::min(zero, static_cast<float>(scheme.maxCode()));
-  return {scale, static_cast<int32_t>(zero + 0x1.8p23f - 0x1.8p23f)};
+  return {scale, zeroPoint(smallest, scale, maxCode)};
 }
 
-bool RowQuantizer::attempt(const Group &group, GroupGrid candidate,
-                           Best &best) const {
-  candidate.scale = roundScale(candidate.scale, scheme.scaleType);
-  if (candidate.scale == 0 || !isFinite(candidate.scale))
-    return false;
-  float error = kernels.error(group.w, group.importance, group.n,
-                              candidate.scale, levels(candidate.zero));
-  // False for NaN too, which sums over enormous weights can give.
-  if (!(error < best.error))
-    return false;
-  best = {candidate, error};
-  return true;
-}
-
-RowQuantizer::GroupGrid RowQuantizer::search(const Group &group,
-                                             GroupGrid start) const {
-  Best best{start, kernels.error(group.w, group.importance, group.n,
-                                 start.scale, levels(start.zero))};
-  auto multiplier = [&](unsigned step) {
-    return options.lowest + (options.highest - options.lowest) *
-                                static_cast<float>(step) /
-                                static_cast<float>(options.steps - 1);
-  };
+/// Scales around `start`, before rounding.
+int64_t RowQuantizer::symmetricCandidates(float start, float *scales) const {
   float half = static_cast<float>(1 << (scheme.bits - 1));
-  switch (scheme.grid) {
-  case Grid::Symmetric:
-    for (unsigned i = 0; i < options.steps; ++i)
-      attempt(group, {start.scale * multiplier(i), 0}, best);
-    // The other sign turns the longer side of the grid round; its range is
-    // measured at the shorter end.
-    if (scheme.bits <= 4)
-      for (unsigned i = 0; i < options.steps; ++i)
-        attempt(group, {-start.scale * multiplier(i) * (half / (half - 1)), 0},
-                best);
-    break;
-  case Grid::HalfStep:
-    // The outermost level lies at S (half − ½).
-    for (unsigned i = 0; i < options.steps; ++i)
-      attempt(group, {start.scale * multiplier(i) * (half / (half - 0.5f)), 0},
-              best);
-    break;
-  case Grid::Affine: {
-    // Both ends move on their own; every third step, or there would be steps².
-    for (unsigned i = 0; i < options.steps; i += 3)
-      for (unsigned j = 0; j < options.steps; j += 3)
-        attempt(group,
-                minMax(group.smallest * multiplier(i),
-                       group.largest * multiplier(j)),
-                best);
-    GroupGrid middle = best.grid;
-    for (int32_t zero : {middle.zero - 1, middle.zero + 1})
-      if (zero >= 0 && zero <= scheme.maxCode())
-        attempt(group, {middle.scale, zero}, best);
-    break;
+  // The outermost half-step level lies at S (half − ½).
+  if (scheme.grid == Grid::HalfStep)
+    start *= half / (half - 0.5f);
+  int64_t count = 0;
+  for (float multiplier : multipliers)
+    scales[count++] = start * multiplier;
+  // The other sign turns the longer side of the grid round, so that the weight
+  // of largest magnitude meets the shorter one.
+  if (scheme.grid == Grid::Symmetric && scheme.bits <= 4)
+    for (float multiplier : multipliers)
+      scales[count++] = -start * (half / (half - 1)) * multiplier;
+  return count;
+}
+
+/// Scales (before rounding) and the lower ends of their ranges.
+int64_t RowQuantizer::affineCandidates(const Group &group, float *scales,
+                                       float *smallest) const {
+  float maxCode = static_cast<float>(scheme.maxCode());
+  int64_t count = 0;
+  for (float low : multipliers)
+    for (float high : multipliers) {
+      smallest[count] = group.smallest * low;
+      scales[count] = (group.largest * high - smallest[count]) / maxCode;
+      ++count;
+    }
+  return count;
+}
+
+GroupGrid RowQuantizer::search(const Group &group, GroupGrid start) const {
+  // `start` stands in for candidates that no scale type can hold, and is the
+  // first of all: nothing worse than it is ever taken.
+  float scales[mostCandidates] = {}, smallest[mostCandidates];
+  GroupGrid grids[mostCandidates + 1] = {start};
+  float errors[mostCandidates + 1];
+  bool affine = scheme.grid == Grid::Affine;
+  float maxCode = static_cast<float>(scheme.maxCode());
+  int64_t count = affine ? affineCandidates(group, scales, smallest)
+                         : symmetricCandidates(start.scale, scales);
+  kernels.roundScales(scales, ceilDiv(count, 16) * 16, scheme.scaleType);
+  for (int64_t i = 0; i < count; ++i) {
+    if (scales[i] == 0 || !isFinite(scales[i]))
+      grids[i + 1] = start;
+    else
+      grids[i + 1] = {scales[i],
+                      affine ? zeroPoint(smallest[i], scales[i], maxCode)
+                             : 0.0f};
   }
+
+  const Levels levels = this->levels();
+  float unit = 1.0f / start.scale;
+  GroupGrid best = start;
+  float bestError = std::numeric_limits<float>::infinity();
+  // Also refuses NaN, which sums over enormous weights can give.
+  auto consider = [&](const GroupGrid &grid, float error) {
+    bool better = error < bestError;
+    best = better ? grid : best;
+    bestError = better ? error : bestError;
+    return better;
+  };
+  kernels.errors(group.w, group.importance, group.n, grids, count + 1, levels,
+                 unit, errors);
+  for (int64_t i = 0; i <= count; ++i)
+    consider(grids[i], errors[i]);
+  if (affine) {
+    const GroupGrid neighbours[] = {
+        {best.scale, std::max(best.zero - 1, 0.0f)},
+        {best.scale, std::min(best.zero + 1, maxCode)}};
+    kernels.errors(group.w, group.importance, group.n, neighbours, 2, levels,
+                   unit, errors);
+    for (int i : {0, 1})
+      consider(neighbours[i], errors[i]);
   }
-  for (unsigned i = 0; i < options.refits; ++i) {
-    ScaleFit fit = kernels.fit(group.w, group.importance, group.n,
-                               best.grid.scale, levels(best.grid.zero));
-    if (!(fit.square > 0) ||
-        !attempt(group, {fit.cross / fit.square, best.grid.zero}, best))
+
+  GridFit fit = kernels.fit(group.w, group.importance, group.n, best, levels);
+  for (unsigned i = 0; i < refits && fit.square > 0; ++i) {
+    GroupGrid next = {roundScale(fit.cross / fit.square, scheme.scaleType),
+                      best.zero};
+    if (next.scale == 0 || !isFinite(next.scale))
+      break;
+    fit = kernels.fit(group.w, group.importance, group.n, next, levels);
+    float relative = next.scale * unit;
+    if (!consider(next, fit.error * (relative * relative)))
       break;
   }
-  return best.grid;
+  return best;
 }
 
 std::optional<RowFault>
@@ -205,14 +244,14 @@ RowQuantizer::quantize(const float *w, const uint8_t *cherries, uint8_t *codes,
     scales[g] = grid.scale;
     if (zeros)
       zeros[g] = static_cast<uint8_t>(grid.zero);
+    int32_t offset = scheme.grid == Grid::Affine
+                         ? static_cast<int32_t>(grid.zero)
+                         : 1 << (scheme.bits - 1);
     // A scale of zero has one level only: the code that stands for +0.
-    int32_t offset =
-        scheme.grid == Grid::Affine ? grid.zero : 1 << (scheme.bits - 1);
     if (grid.scale == 0)
       std::fill(codes + begin, codes + begin + n, static_cast<uint8_t>(offset));
     else
-      kernels.codes(all, n, grid.scale, levels(grid.zero), offset,
-                    codes + begin);
+      kernels.codes(all, n, grid, levels(), offset, codes + begin);
   }
   return std::nullopt;
 }

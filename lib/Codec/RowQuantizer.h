@@ -48,28 +48,25 @@ private:
     int64_t n;
     float smallest, largest;
   };
-  struct GroupGrid {
-    float scale;
-    int32_t zero;
-  };
-  struct Best {
-    GroupGrid grid;
-    float error;
-  };
-
-  Levels levels(int32_t zero) const;
+  Levels levels() const;
   GroupGrid minMax(float smallest, float largest) const;
   GroupGrid search(const Group &group, GroupGrid start) const;
-  bool attempt(const Group &group, GroupGrid candidate, Best &best) const;
+  int64_t symmetricCandidates(float start, float *scales) const;
+  int64_t affineCandidates(const Group &group, float *scales,
+                           float *smallest) const;
 
   const int64_t k;
   const Scheme scheme;
   const QuantizerKind kind;
-  ScaleSearch options;
+  std::vector<float> multipliers; ///< of the search, ScaleSearch::steps
+  unsigned refits;
   const GroupKernels &kernels;
   int64_t paddedGroup;
   std::vector<float> importance; ///< column weights or ones, groups padded by 0
 };
+
+/// Decodes one row, without its cherries.
+void decodeRow(const QuantizedWeight &q, int64_t row, float *out);
 
 } // namespace mlir::cq::detail
 
