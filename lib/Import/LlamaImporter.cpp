@@ -444,16 +444,18 @@ OwningOpRef<ModuleOp> ModuleBuilder::build() {
     return nullptr;
   frequencies = ropeFrequencies(config);
   describe();
+  // Callees first, as one run of --drop-equivalent-buffer-results wants it: it
+  // goes through the functions in order.
   for (int64_t chunk : chunks) {
-    buildForward(chunk);
-    buildLogits(chunk);
     for (int64_t block = 0; block < config.blocks; ++block)
       buildBlock(block, chunk);
+    buildForward(chunk);
+    buildLogits(chunk);
   }
   if (options.lossTokens) {
-    buildLoss();
     for (int64_t block = 0; block < config.blocks; ++block)
       buildLossBlock(block);
+    buildLoss();
   }
   // Also finds a tensor with the name of one of our functions.
   if (failed(verify(*module)))

@@ -35,8 +35,8 @@ struct ImportOptions {
   std::string parameters;
 };
 
-/// Angle per position of each rope pair, [head_dim / 2], Llama 3's scaling
-/// included: base^(−2i/d), computed in double and rounded to float.
+/// Angle per position of each rope pair, [head_dim / 2]: base^(−2i/d) over the
+/// config's rope factor, computed in double and rounded to float.
 SmallVector<float> ropeFrequencies(const ModelConfig &config);
 
 /// Builds and verifies the module. What cannot be built (inconsistent config,

@@ -13,7 +13,9 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
+#include "llvm/Support/FileSystem.h"
 #include "gtest/gtest.h"
+#include <cstdlib>
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -114,6 +116,33 @@ TEST(LlamaImporter, SmolLM2IsReadBackFromItsText) {
   EXPECT_EQ(integer("context"), 2048) << "min(trained context, 2048)";
   EXPECT_EQ(integer("loss_tokens"), 512);
   EXPECT_TRUE(cast<BoolAttr>(model.get("tied_head")).getValue());
+}
+
+// Every role's tensor is in the archive with the shape the module wants.
+TEST(LlamaImporter, StoriesFromItsFile) {
+  const char *shared = std::getenv("CQ_SHARED_DIR");
+  if (!shared)
+    GTEST_SKIP() << "CQ_SHARED_DIR is not set";
+  for (const char *file : {"stories260K.bin", "stories260K.v1.bin"}) {
+    std::string path = std::string(shared) + "/data/" + file;
+    if (!llvm::sys::fs::exists(path))
+      GTEST_SKIP() << path << " is absent";
+    auto source = ModelSource::open(path);
+    ASSERT_TRUE(bool(source)) << llvm::toString(source.takeError());
+    MLIRContext context;
+    auto module = importLlama(context, *source);
+    ASSERT_TRUE(module);
+    EXPECT_EQ((*module)->getAttrOfType<StringAttr>("cq.parameters"), path);
+    int64_t elements = 0;
+    for (auto global : module->getOps<ml_program::GlobalOp>()) {
+      const ParameterInfo *info = source->archive->find(global.getSymName());
+      ASSERT_TRUE(info) << global.getSymName().str();
+      auto type = cast<RankedTensorType>(global.getType());
+      EXPECT_EQ(ArrayRef<int64_t>(info->shape), type.getShape());
+      elements += type.getNumElements();
+    }
+    EXPECT_EQ(elements, 260032);
+  }
 }
 
 TEST(LlamaImporter, SameBytesTwice) {

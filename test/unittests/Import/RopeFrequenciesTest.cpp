@@ -27,7 +27,8 @@ TEST(RopeFrequencies, ThreeRangesOfLlama3) {
   ModelConfig config = smolConfig();
   config.ropeBase = 500000;
   auto plain = ropeFrequencies(config);
-  config.ropeScaling = RopeScaling{32, 1, 4, 8192};
+  config.ropeFactors =
+      ropeFactorsOf(RopeScaling{32, 1, 4, 8192}, config.ropeBase, 64);
   auto scaled = ropeFrequencies(config);
   ASSERT_EQ(scaled.size(), 32u);
   for (size_t i = 0; i < 32; ++i) {
