@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "AtomicFile.h"
-#include "Diagnostics.h"
+#include "cq/Support/Diagnostics.h"
 #include <unistd.h>
 
 using namespace mlir::cq;

@@ -19,8 +19,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Diagnostics.h"
 #include "cq/Model/Parameters.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/ThreadPool.h"
 #include <cstring>

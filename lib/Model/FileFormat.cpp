@@ -7,10 +7,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "FileFormat.h"
-#include "Diagnostics.h"
 #include "cq/Model/GGUF.h"
 #include "cq/Model/Llama2C.h"
 #include "cq/Model/Safetensors.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"

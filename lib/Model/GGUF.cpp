@@ -8,7 +8,7 @@
 
 #include "cq/Model/GGUF.h"
 #include "ByteReader.h"
-#include "Diagnostics.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir::cq;

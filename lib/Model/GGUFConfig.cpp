@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Diagnostics.h"
 #include "ModelConfigReaders.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir::cq;

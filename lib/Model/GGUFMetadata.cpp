@@ -7,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "ByteReader.h"
-#include "Diagnostics.h"
 #include "cq/Model/GGUF.h"
+#include "cq/Support/Diagnostics.h"
 
 using namespace mlir::cq;
 using llvm::Error;

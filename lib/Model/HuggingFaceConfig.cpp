@@ -6,9 +6,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Diagnostics.h"
 #include "ModelConfigReaders.h"
-#include "cq/Model/BoundedJSON.h"
+#include "cq/Support/BoundedJSON.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir::cq;

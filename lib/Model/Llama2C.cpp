@@ -8,7 +8,7 @@
 
 #include "cq/Model/Llama2C.h"
 #include "ByteReader.h"
-#include "Diagnostics.h"
+#include "cq/Support/Diagnostics.h"
 
 using namespace mlir::cq;
 using llvm::Error;

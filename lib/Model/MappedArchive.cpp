@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Model/MappedArchive.h"
-#include "Diagnostics.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Diagnostics.h"
 #include "cq/Model/ModelSource.h"
+#include "cq/Support/Diagnostics.h"
 #include <cmath>
 
 using namespace mlir::cq;

@@ -7,10 +7,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Model/ModelSource.h"
-#include "Diagnostics.h"
 #include "FileFormat.h"
 #include "ModelConfigReaders.h"
 #include "cq/Model/Safetensors.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"

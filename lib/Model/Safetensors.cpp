@@ -8,8 +8,8 @@
 
 #include "cq/Model/Safetensors.h"
 #include "ByteReader.h"
-#include "Diagnostics.h"
-#include "cq/Model/BoundedJSON.h"
+#include "cq/Support/BoundedJSON.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/Support/Path.h"
 
 using namespace mlir::cq;

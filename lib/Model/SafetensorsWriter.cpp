@@ -7,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "AtomicFile.h"
-#include "Diagnostics.h"
 #include "cq/Model/Parameters.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"

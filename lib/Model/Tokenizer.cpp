@@ -7,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Model/Tokenizer.h"
-#include "Diagnostics.h"
 #include "Vocabulary.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 

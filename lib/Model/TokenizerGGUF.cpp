@@ -6,9 +6,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Diagnostics.h"
 #include "GGUFWriter.h"
 #include "Vocabulary.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir::cq;

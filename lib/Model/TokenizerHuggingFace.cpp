@@ -12,9 +12,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Diagnostics.h"
 #include "Vocabulary.h"
-#include "cq/Model/BoundedJSON.h"
+#include "cq/Support/BoundedJSON.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"

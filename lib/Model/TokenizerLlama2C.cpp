@@ -13,8 +13,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "ByteReader.h"
-#include "Diagnostics.h"
 #include "Vocabulary.h"
+#include "cq/Support/Diagnostics.h"
 
 using namespace mlir::cq;
 using llvm::StringRef;

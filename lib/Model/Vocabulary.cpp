@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Vocabulary.h"
-#include "Diagnostics.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cmath>
 

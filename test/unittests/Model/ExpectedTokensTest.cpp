@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "TestFiles.h"
-#include "cq/Model/BoundedJSON.h"
+#include "cq/Support/BoundedJSON.h"
 #include "cq/Model/Tokenizer.h"
 #include "llvm/Support/MemoryBuffer.h"
 

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef CQ_MODEL_BOUNDEDJSON_H
-#define CQ_MODEL_BOUNDEDJSON_H
+#ifndef CQ_SUPPORT_BOUNDEDJSON_H
+#define CQ_SUPPORT_BOUNDEDJSON_H
 
 #include "llvm/Support/JSON.h"
 
@@ -22,4 +22,4 @@ llvm::Expected<llvm::json::Value> parseBoundedJSON(llvm::StringRef text,
 
 } // namespace mlir::cq
 
-#endif // CQ_MODEL_BOUNDEDJSON_H
+#endif // CQ_SUPPORT_BOUNDEDJSON_H

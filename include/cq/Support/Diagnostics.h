@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef CQ_LIB_MODEL_DIAGNOSTICS_H
-#define CQ_LIB_MODEL_DIAGNOSTICS_H
+#ifndef CQ_SUPPORT_DIAGNOSTICS_H
+#define CQ_SUPPORT_DIAGNOSTICS_H
 
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
@@ -34,4 +34,4 @@ std::string printShape(llvm::ArrayRef<int64_t> shape);
 
 } // namespace mlir::cq
 
-#endif // CQ_LIB_MODEL_DIAGNOSTICS_H
+#endif // CQ_SUPPORT_DIAGNOSTICS_H

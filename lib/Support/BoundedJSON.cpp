@@ -11,8 +11,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "cq/Model/BoundedJSON.h"
-#include "Diagnostics.h"
+#include "cq/Support/BoundedJSON.h"
+#include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir::cq;

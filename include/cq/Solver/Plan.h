@@ -1,0 +1,90 @@
+//===- Plan.h - Which weight gets which bits -------------------* -*- C++
+//-*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+//
+// A plan says for every weight of a model how it is stored, and why. It is a
+// JSON file that people write, edit and give back, so it is read as hostile
+// input: docs/Plan.md has the schema.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_SOLVER_PLAN_H
+#define CQ_SOLVER_PLAN_H
+
+#include "cq/Codec/Layout.h"
+#include "cq/Codec/Quantizer.h"
+#include "llvm/Support/JSON.h"
+#include <string>
+#include <vector>
+
+namespace mlir::cq {
+
+/// What is known of a weight before anything is decided.
+struct WeightFacts {
+  std::string name;
+  int64_t n = 0, k = 0;     ///< [out_features, in_features]
+  bool feedsGather = false; ///< an embedding: rows are looked up
+  bool isHead = false;      ///< its product is the model's logits
+};
+
+/// How one weight is stored.
+struct PlanEntry {
+  std::string weight;
+  int64_t n = 0, k = 0;
+  bool keep = false; ///< left as it is; the fields below mean nothing
+  Scheme scheme;
+  QuantizerKind quantizer = QuantizerKind::RTN;
+  LayoutKind layout = LayoutKind::Panel16;
+  CherrySpec cherries;
+  CherryCriterion criterion = CherryCriterion::QuantError;
+  std::string reason; ///< why, for people
+
+  /// Exact bytes of the planes; 0 for a kept weight.
+  int64_t bytes() const;
+  Layout codeLayout() const { return Layout::uniform(layout, n, scheme.bits); }
+};
+
+/// Totals over the quantized weights of a plan.
+struct PlanTotals {
+  int64_t weights = 0, bytes = 0; ///< quantized
+  int64_t keptWeights = 0;
+  double bitsPerWeight() const {
+    return weights
+               ? 8.0 * static_cast<double>(bytes) / static_cast<double>(weights)
+               : 0.0;
+  }
+};
+
+struct Plan {
+  static constexpr int64_t version = 1;
+  std::vector<PlanEntry> entries;
+
+  /// Null when the plan does not mention the weight.
+  const PlanEntry *find(llvm::StringRef weight) const;
+  PlanTotals totals() const;
+
+  llvm::json::Value toJSON() const;
+  /// Unknown keys, duplicates, wrong types and values out of range are errors
+  /// of one sentence that names `origin` and the weight.
+  static llvm::Expected<Plan> fromJSON(llvm::StringRef text,
+                                       llvm::StringRef origin);
+  static llvm::Expected<Plan> read(llvm::StringRef path);
+  /// Temporary name, then rename.
+  llvm::Error write(llvm::StringRef path) const;
+};
+
+/// Checks a plan, whoever made it, against the facts: every weight is there
+/// once, with its shape; schemes, layouts and cherries are possible for it; and
+/// the bytes, counted again plane by plane without the codec's own accounting,
+/// are those that the plan states.
+llvm::Error verifyPlan(const Plan &plan, llvm::ArrayRef<WeightFacts> facts);
+
+} // namespace mlir::cq
+
+#endif // CQ_SOLVER_PLAN_H

@@ -1,0 +1,258 @@
+//===- PlanJSON.cpp - Plans as files ---------------------------* -*- C++
+//-*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Solver/Plan.h"
+#include "cq/Support/BoundedJSON.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir::cq;
+
+/// No weight of a real model comes near it, and no product of two overflows.
+static constexpr int64_t maxExtent = int64_t(1) << 31;
+
+static llvm::json::Value entryToJSON(const PlanEntry &entry) {
+  llvm::json::Object object{{"weight", entry.weight},
+                            {"shape", llvm::json::Array{entry.n, entry.k}},
+                            {"reason", entry.reason}};
+  if (entry.keep) {
+    object["keep"] = true;
+    return object;
+  }
+  object["scheme"] = entry.scheme.str();
+  object["quantizer"] = stringifyQuantizerKind(entry.quantizer);
+  object["layout"] = stringifyLayoutKind(entry.layout);
+  if (entry.cherries.form != CherryForm::None)
+    object["cherries"] = llvm::json::Object{
+        {"form", stringifyCherryForm(entry.cherries.form)},
+        {"count", entry.cherries.count},
+        {"criterion", stringifyCherryCriterion(entry.criterion)}};
+  object["bytes"] = entry.bytes();
+  return object;
+}
+
+llvm::json::Value Plan::toJSON() const {
+  llvm::json::Array weights;
+  for (const PlanEntry &entry : entries)
+    weights.push_back(entryToJSON(entry));
+  PlanTotals sum = totals();
+  return llvm::json::Object{
+      {"cq_plan", version},
+      {"weights", std::move(weights)},
+      {"totals", llvm::json::Object{{"weights", sum.weights},
+                                    {"bytes", sum.bytes},
+                                    {"kept_weights", sum.keptWeights},
+                                    {"bits_per_weight", sum.bitsPerWeight()}}}};
+}
+
+namespace {
+
+/// Reads the fields of one JSON object; the first problem is kept as a
+/// sentence.
+class FieldReader {
+public:
+  FieldReader(const llvm::json::Object &object, std::string where)
+      : object(object), where(std::move(where)) {}
+
+  bool has(llvm::StringRef key) {
+    known.insert(key);
+    return object.get(key) != nullptr;
+  }
+  std::string text(llvm::StringRef key) {
+    known.insert(key);
+    if (auto value = object.getString(key))
+      return value->str();
+    fail("needs the text field '" + key + "'");
+    return "";
+  }
+  int64_t integer(llvm::StringRef key, int64_t low, int64_t high) {
+    known.insert(key);
+    auto value = object.getInteger(key);
+    if (value && *value >= low && *value <= high)
+      return *value;
+    fail(llvm::formatv("needs the field '{0}' between {1} and {2}", key, low,
+                       high));
+    return low;
+  }
+  bool boolean(llvm::StringRef key) {
+    known.insert(key);
+    if (!object.get(key))
+      return false;
+    if (auto value = object.getBoolean(key))
+      return *value;
+    fail("has a field '" + key + "' that is not true or false");
+    return false;
+  }
+  template <typename T>
+  T oneOf(llvm::StringRef key, std::optional<T> (*parse)(llvm::StringRef)) {
+    std::string value = text(key);
+    if (std::optional<T> parsed = parse(value))
+      return *parsed;
+    fail("has an unknown " + key + " '" + value + "'");
+    return T();
+  }
+  const llvm::json::Object *child(llvm::StringRef key) {
+    known.insert(key);
+    if (!object.get(key))
+      return nullptr;
+    const llvm::json::Object *value = object.getObject(key);
+    if (!value)
+      fail("has a field '" + key + "' that is not an object");
+    return value;
+  }
+  const llvm::json::Array *array(llvm::StringRef key) {
+    known.insert(key);
+    const llvm::json::Array *value = object.getArray(key);
+    if (!value)
+      fail("needs the list '" + key + "'");
+    return value;
+  }
+  void ignore(llvm::StringRef key) { known.insert(key); }
+  void fail(const llvm::Twine &what) {
+    if (problem.empty())
+      problem = (llvm::Twine(where) + " " + what).str();
+  }
+  /// After all fields: a key nobody asked for is a typing error.
+  llvm::Error finish() {
+    for (const auto &field : object)
+      if (!known.contains(llvm::StringRef(field.first)))
+        fail("has the unknown field '" + llvm::StringRef(field.first) + "'");
+    if (problem.empty())
+      return llvm::Error::success();
+    return llvm::createStringError(problem);
+  }
+
+private:
+  const llvm::json::Object &object;
+  std::string where, problem;
+  llvm::StringSet<> known;
+};
+
+} // namespace
+
+static void readShape(FieldReader &fields, PlanEntry &entry) {
+  const llvm::json::Array *shape = fields.array("shape");
+  if (!shape)
+    return;
+  std::optional<int64_t> n, k;
+  if (shape->size() == 2) {
+    n = (*shape)[0].getAsInteger();
+    k = (*shape)[1].getAsInteger();
+  }
+  if (!n || !k || *n <= 0 || *k <= 0 || *n > maxExtent || *k > maxExtent)
+    return fields.fail("needs a shape of two positive extents");
+  entry.n = *n;
+  entry.k = *k;
+}
+
+static llvm::Expected<PlanEntry> readEntry(const llvm::json::Value &value,
+                                           llvm::StringRef origin,
+                                           size_t index) {
+  const llvm::json::Object *object = value.getAsObject();
+  std::string where =
+      llvm::formatv("the plan {0}: entry {1}", origin, index).str();
+  if (!object)
+    return llvm::createStringError(where + " is not an object");
+  if (auto name = object->getString("weight"))
+    where = ("the plan " + origin + ": weight '" + *name + "'").str();
+  FieldReader fields(*object, where);
+  PlanEntry entry;
+  entry.weight = fields.text("weight");
+  readShape(fields, entry);
+  entry.reason = fields.has("reason") ? fields.text("reason") : "";
+  entry.keep = fields.boolean("keep");
+  if (entry.keep) {
+    // A weight can be turned to `keep` by adding one field.
+    for (const char *key :
+         {"scheme", "quantizer", "layout", "cherries", "bytes"})
+      fields.ignore(key);
+    if (llvm::Error error = fields.finish())
+      return std::move(error);
+    return entry;
+  }
+  auto scheme = Scheme::parse(fields.text("scheme"));
+  if (scheme)
+    entry.scheme = *scheme;
+  else
+    fields.fail("has a bad scheme: " + llvm::toString(scheme.takeError()));
+  entry.quantizer =
+      fields.oneOf<QuantizerKind>("quantizer", parseQuantizerKind);
+  entry.layout = fields.oneOf<LayoutKind>("layout", parseLayoutKind);
+  if (const llvm::json::Object *cherries = fields.child("cherries")) {
+    FieldReader inner(*cherries, where + ", cherries");
+    entry.cherries.form = inner.oneOf<CherryForm>("form", parseCherryForm);
+    entry.cherries.count = inner.integer("count", 1, maxExtent);
+    entry.criterion =
+        inner.oneOf<CherryCriterion>("criterion", parseCherryCriterion);
+    if (llvm::Error error = inner.finish())
+      return std::move(error);
+  }
+  // Written for people and for verifyPlan's comparison; not needed to apply.
+  fields.ignore("bytes");
+  if (llvm::Error error = fields.finish())
+    return std::move(error);
+  return entry;
+}
+
+llvm::Expected<Plan> Plan::fromJSON(llvm::StringRef text,
+                                    llvm::StringRef origin) {
+  auto value = parseBoundedJSON(text, origin);
+  if (!value)
+    return value.takeError();
+  const llvm::json::Object *object = value->getAsObject();
+  if (!object || !object->getInteger("cq_plan"))
+    return llvm::createStringError(origin +
+                                   " is not a plan: it has no field 'cq_plan'");
+  if (*object->getInteger("cq_plan") != version)
+    return llvm::createStringError(
+        llvm::formatv("the plan {0} has version {1} and this cq reads version "
+                      "{2}; make it anew with plan-out=",
+                      origin, *object->getInteger("cq_plan"), version));
+  FieldReader fields(*object, ("the plan " + origin).str());
+  fields.ignore("cq_plan");
+  fields.ignore("totals"); // counted again on use
+  Plan plan;
+  llvm::StringSet<> names;
+  if (const llvm::json::Array *weights = fields.array("weights")) {
+    for (auto [index, item] : llvm::enumerate(*weights)) {
+      auto entry = readEntry(item, origin, index);
+      if (!entry)
+        return entry.takeError();
+      if (!names.insert(entry->weight).second)
+        return llvm::createStringError("the plan " + origin + ": weight '" +
+                                       entry->weight + "' appears twice");
+      plan.entries.push_back(std::move(*entry));
+    }
+  }
+  if (llvm::Error error = fields.finish())
+    return std::move(error);
+  return plan;
+}
+
+llvm::Expected<Plan> Plan::read(llvm::StringRef path) {
+  auto file = llvm::MemoryBuffer::getFile(path);
+  if (!file)
+    return llvm::createStringError("cannot read the plan " + path + ": " +
+                                   file.getError().message());
+  return fromJSON((*file)->getBuffer(), path);
+}
+
+llvm::Error Plan::write(llvm::StringRef path) const {
+  llvm::Error error =
+      llvm::writeToOutput(path, [&](llvm::raw_ostream &os) -> llvm::Error {
+        os << llvm::formatv("{0:2}\n", toJSON());
+        return llvm::Error::success();
+      });
+  if (!error)
+    return error;
+  return llvm::createStringError("cannot write the plan " + path + ": " +
+                                 llvm::toString(std::move(error)));
+}

@@ -1,0 +1,149 @@
+//===- UniformPlan.cpp - The same bits for every layer --------* -*- C++
+//-*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Solver/UniformPlan.h"
+#include "llvm/Support/Regex.h"
+
+using namespace mlir::cq;
+
+llvm::Expected<SchemeOverride> SchemeOverride::parse(llvm::StringRef text) {
+  auto [pattern, scheme] = text.rsplit(':');
+  if (pattern.empty() || scheme.empty())
+    return llvm::createStringError(
+        "the override '" + text +
+        "' is not of the form REGEX:SCHEME (e.g. attn_v:b4-g64-symmetric-f16)");
+  auto parsed = Scheme::parse(scheme);
+  if (!parsed)
+    return llvm::createStringError("the override '" + text +
+                                   "': " + llvm::toString(parsed.takeError()));
+  return SchemeOverride{pattern.str(), *parsed};
+}
+
+namespace {
+
+/// Compiled patterns that remember whether they matched anything.
+class Patterns {
+public:
+  llvm::Error add(const std::string &pattern) {
+    llvm::Regex regex(pattern);
+    std::string problem;
+    if (!regex.isValid(problem))
+      return llvm::createStringError("the regular expression '" + pattern +
+                                     "' is not valid: " + problem);
+    regexes.push_back({pattern, std::move(regex), false});
+    return llvm::Error::success();
+  }
+  /// Index of the first pattern found in `name`.
+  std::optional<size_t> match(llvm::StringRef name) {
+    std::optional<size_t> first;
+    for (auto [index, item] : llvm::enumerate(regexes)) {
+      if (!item.regex.match(name))
+        continue;
+      item.used = true;
+      if (!first)
+        first = index;
+    }
+    return first;
+  }
+  llvm::Error checkAllUsed(llvm::StringRef option) const {
+    for (const Item &item : regexes)
+      if (!item.used)
+        return llvm::createStringError(
+            option + "='" + item.pattern +
+            "' matches no weight of the model; cq-print-weights lists them");
+    return llvm::Error::success();
+  }
+
+private:
+  struct Item {
+    std::string pattern;
+    llvm::Regex regex;
+    bool used;
+  };
+  std::vector<Item> regexes;
+};
+
+} // namespace
+
+static PlanEntry decide(const WeightFacts &weight,
+                        const UniformPlanOptions &options,
+                        std::optional<size_t> override) {
+  PlanEntry entry;
+  entry.weight = weight.name;
+  entry.n = weight.n;
+  entry.k = weight.k;
+  entry.quantizer = options.quantizer;
+  entry.layout = options.layout;
+  entry.criterion = options.criterion;
+  if (override) {
+    entry.scheme = options.overrides[*override].scheme;
+    entry.reason = "override " + options.overrides[*override].pattern;
+  } else if (weight.feedsGather || weight.isHead) {
+    entry.scheme = options.headScheme;
+    entry.reason = weight.feedsGather && weight.isHead
+                       ? "embedding and head share it, so it keeps 8 bits"
+                   : weight.isHead ? "the head keeps 8 bits"
+                                   : "an embedding keeps 8 bits";
+    return entry;
+  } else {
+    entry.scheme = options.scheme;
+    entry.reason = "uniform";
+  }
+  if (options.cherryForm == CherryForm::None)
+    return entry;
+  CherrySpec spec =
+      CherrySpec::fromRatio(options.cherryForm, options.cherryRatio, weight.k);
+  if (spec.numDeltas(weight.n, weight.k) == 0)
+    entry.reason += ", too narrow for cherries";
+  else
+    entry.cherries = spec;
+  return entry;
+}
+
+llvm::Expected<Plan> mlir::cq::solveUniform(llvm::ArrayRef<WeightFacts> facts,
+                                            const UniformPlanOptions &options) {
+  for (const Scheme &scheme : {options.scheme, options.headScheme})
+    if (llvm::Error error = scheme.check())
+      return std::move(error);
+  if (options.cherryForm != CherryForm::None &&
+      !(options.cherryRatio > 0 && options.cherryRatio <= 0.5))
+    return llvm::createStringError(
+        "the cherry ratio must be above 0 and at most 0.5");
+  Patterns keep, overrides;
+  for (const std::string &pattern : options.keep)
+    if (llvm::Error error = keep.add(pattern))
+      return std::move(error);
+  for (const SchemeOverride &item : options.overrides) {
+    if (llvm::Error error = item.scheme.check())
+      return std::move(error);
+    if (llvm::Error error = overrides.add(item.pattern))
+      return std::move(error);
+  }
+
+  Plan plan;
+  for (const WeightFacts &weight : facts) {
+    std::optional<size_t> override = overrides.match(weight.name);
+    if (std::optional<size_t> kept = keep.match(weight.name)) {
+      PlanEntry entry;
+      entry.weight = weight.name;
+      entry.n = weight.n;
+      entry.k = weight.k;
+      entry.keep = true;
+      entry.reason = "keep " + options.keep[*kept];
+      plan.entries.push_back(std::move(entry));
+      continue;
+    }
+    plan.entries.push_back(decide(weight, options, override));
+  }
+  if (llvm::Error error = keep.checkAllUsed("keep"))
+    return std::move(error);
+  if (llvm::Error error = overrides.checkAllUsed("override"))
+    return std::move(error);
+  return plan;
+}
