@@ -46,8 +46,10 @@ TEST(PlanTest, FileRoundTrip) {
 TEST(PlanTest, BothByteCountsAgreeOnRandomShapes) {
   std::mt19937 random(1);
   for (int i = 0; i < 500; ++i) {
-    WeightFacts weight{"w", 1 + random() % 300, 1 + random() % 900, false,
-                       false};
+    auto extent = [&](int64_t most) {
+      return 1 + static_cast<int64_t>(random() % most);
+    };
+    WeightFacts weight{"w", extent(300), extent(900), false, false};
     PlanEntry entry;
     entry.weight = "w";
     entry.n = weight.n;
