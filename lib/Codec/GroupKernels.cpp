@@ -65,11 +65,15 @@ CQ_INLINE bool rangeBody(const float *w, int64_t n, float &smallest,
     high = x > high ? x : high;
     poison += x * 0.0f; // 0, or NaN for ever
   }
-  smallest = largest = 0.0f;
-  for (int lane = 0; lane < 16; ++lane) {
-    smallest = low[lane] < smallest ? low[lane] : smallest;
-    largest = high[lane] > largest ? high[lane] : largest;
-  }
+  // Halves until one lane is left.
+  auto low8 = low.lo < low.hi ? low.lo : low.hi;
+  auto low4 = low8.lo < low8.hi ? low8.lo : low8.hi;
+  auto low2 = low4.lo < low4.hi ? low4.lo : low4.hi;
+  smallest = low2.x < low2.y ? low2.x : low2.y;
+  auto high8 = high.lo > high.hi ? high.lo : high.hi;
+  auto high4 = high8.lo > high8.hi ? high8.lo : high8.hi;
+  auto high2 = high4.lo > high4.hi ? high4.lo : high4.hi;
+  largest = high2.x > high2.y ? high2.x : high2.y;
   return sum(poison) == 0.0f;
 }
 

@@ -143,14 +143,17 @@ int64_t RowQuantizer::affineCandidates(const Group &group, float *scales,
 GroupGrid RowQuantizer::search(const Group &group, GroupGrid start) const {
   // `start` stands in for candidates that no scale type can hold, and is the
   // first of all: nothing worse than it is ever taken.
-  float scales[mostCandidates] = {}, smallest[mostCandidates];
-  GroupGrid grids[mostCandidates + 1] = {start};
+  float scales[mostCandidates], smallest[mostCandidates];
+  GroupGrid grids[mostCandidates + 1];
+  grids[0] = start;
   float errors[mostCandidates + 1];
   bool affine = scheme.grid == Grid::Affine;
   float maxCode = static_cast<float>(scheme.maxCode());
   int64_t count = affine ? affineCandidates(group, scales, smallest)
                          : symmetricCandidates(start.scale, scales);
-  kernels.roundScales(scales, ceilDiv(count, 16) * 16, scheme.scaleType);
+  int64_t padded = ceilDiv(count, 16) * 16;
+  std::fill(scales + count, scales + padded, 0.0f);
+  kernels.roundScales(scales, padded, scheme.scaleType);
   for (int64_t i = 0; i < count; ++i) {
     if (scales[i] == 0 || !isFinite(scales[i]))
       grids[i + 1] = start;
@@ -189,7 +192,7 @@ GroupGrid RowQuantizer::search(const Group &group, GroupGrid start) const {
   for (unsigned i = 0; i < refits && fit.square > 0; ++i) {
     GroupGrid next = {roundScale(fit.cross / fit.square, scheme.scaleType),
                       best.zero};
-    if (next.scale == 0 || !isFinite(next.scale))
+    if (next.scale == best.scale || next.scale == 0 || !isFinite(next.scale))
       break;
     fit = kernels.fit(group.w, group.importance, group.n, next, levels);
     float relative = next.scale * unit;

@@ -26,7 +26,7 @@ llvm::StringRef stringifyQuantizerKind(QuantizerKind kind); // "rtn" "mse"
 std::optional<QuantizerKind> parseQuantizerKind(llvm::StringRef text);
 
 /// Where `mse` looks for a better scale: `steps` multiples of the rtn scale in
-/// [lowest, highest] (of both signs where the grid is lopsided; steps / 3 + 1
+/// [lowest, highest] (of both signs where the grid is lopsided; steps / 2 + 1
 /// for either end of an affine range), then `refits` least-squares scales given
 /// the codes. Never worse than rtn in the (weighted) squared error. More steps
 /// buy less than 0.2 % of error.
