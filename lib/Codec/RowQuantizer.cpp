@@ -217,7 +217,9 @@ RowQuantizer::quantize(const float *w, const uint8_t *cherries, uint8_t *codes,
       std::fill(scratch.all.begin() + n, scratch.all.end(), 0.0f);
       all = scratch.all.data();
     }
-    Group group{all, importance.data() + g * paddedGroup, n, 0, 0};
+    Group group{all, nullptr, n, 0, 0};
+    if (kind == QuantizerKind::MSE)
+      group.importance = importance.data() + g * paddedGroup;
     if (!kernels.range(all, n, group.smallest, group.largest)) {
       int64_t bad = begin;
       while (isFinite(w[bad]))
