@@ -12,6 +12,7 @@
 #include "cq/Model/ModelSource.h"
 #include "cq/Support/Progress.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -45,6 +46,17 @@ static cl::opt<int64_t> context(
              "at most 2048)"),
     cl::sub(command), cl::cat(options));
 
+static cl::list<int64_t> chunks(
+    "chunks", cl::CommaSeparated, cl::value_desc("M,..."),
+    cl::desc("Tokens a call takes, one set of functions for each (default: "
+             "1,8,64)"),
+    cl::sub(command), cl::cat(options));
+static cl::opt<int64_t>
+    lossTokens("loss-tokens", cl::init(0), cl::value_desc("T"),
+               cl::desc("Also write @loss, the loss of each of T tokens "
+                        "(default: 0, none)"),
+               cl::sub(command), cl::cat(options));
+
 /// `path` as a file in `folder` would refer to it: relative when it lies below.
 static std::string relativeTo(llvm::StringRef folder, llvm::StringRef path) {
   llvm::SmallString<128> base(folder), target(path);
@@ -66,12 +78,21 @@ static llvm::Error run() {
   MLIRContext mlirContext;
   ImportOptions importOptions;
   importOptions.context = context;
+  if (!chunks.empty())
+    importOptions.chunks.assign(chunks.begin(), chunks.end());
+  importOptions.lossTokens = lossTokens;
   llvm::StringRef folder = llvm::sys::path::parent_path(output);
   importOptions.parameters = relativeTo(folder, input);
+  std::string refusal;
+  ScopedDiagnosticHandler handler(&mlirContext, [&](Diagnostic &diagnostic) {
+    if (refusal.empty())
+      refusal = diagnostic.str();
+    return success();
+  });
   OwningOpRef<ModuleOp> module =
       importLlama(mlirContext, *source, importOptions);
   if (!module)
-    return llvm::createStringError(input + " could not be imported");
+    return llvm::createStringError(input + ": " + refusal);
   if (!tokenizer.empty())
     (*module)->setAttr(
         "cq.tokenizer",
