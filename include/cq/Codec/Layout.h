@@ -9,13 +9,14 @@
 // The only place that knows where a code, scale or zero point of W [N, K] lies.
 // Packers, verifiers and kernel generators ask it; none repeats it.
 //
-//   linear    Rows in order, dense, least significant bit first; each row starts
-//             on a byte. Scales and zero points [N, groups].
+//   linear    Rows in order, dense, least significant bit first; each row
+//             starts on a byte. Scales and zero points [N, groups].
 //   panel16   Rows in panels of 16 (N padded), K padded to the unit of the bit
-//             width; a unit is `vectors` × 64 bytes, byte 4·row + (k mod 4) of a
-//             vector holds fields of quads (four consecutive k). See PanelUnit.
-//             Codes [ceil(N/16), units, vectors, 64]; scales and zero points
-//             [ceil(N/16), groups, 16]. Both streams 64-byte aligned.
+//             width; a unit is `vectors` × 64 bytes, byte 4·row + (k mod 4) of
+//             a vector holds fields of quads (four consecutive k). See
+//             PanelUnit. Codes [ceil(N/16), units, vectors, 64]; scales and
+//             zero points [ceil(N/16), groups, 16]. Both streams 64-byte
+//             aligned.
 //
 // A layout lists row segments (rows, bits), one until mixed rows arrive.
 //
@@ -94,7 +95,8 @@ struct Layout {
   /// padding written as 0).
   void pack(const uint8_t *codes, int64_t n, int64_t k, uint8_t *packed) const;
   /// Inverse of `pack`; padding ignored.
-  void unpack(const uint8_t *packed, int64_t n, int64_t k, uint8_t *codes) const;
+  void unpack(const uint8_t *packed, int64_t n, int64_t k,
+              uint8_t *codes) const;
 
   bool operator==(const Layout &o) const {
     return kind == o.kind && segments == o.segments;

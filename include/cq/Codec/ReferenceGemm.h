@@ -12,7 +12,7 @@
 // act = int8. Activation groups of `actGroup` columns (min(group, 128), and 128
 // where the weight group is the whole row). For token t and activation group a:
 //   amax = max |x|;  s = amax / 127 (f32);  code = s == 0 ? 0 :
-//   clamp(round_half_even(x / s), −127, 127) (f32 division);  sum = Σ code (i32)
+//   clamp(round_half_even(x / s), −127, 127) (f32 division);  sum = Σ code, i32
 // For every activation group in order of k, with weight group g containing it:
 //   i = Σ_k u·code − offset·sum        symmetric (offset 2^(b−1))
 //   i = Σ_k u·code − z·sum             affine
@@ -21,9 +21,10 @@
 // act = f32. For every weight group in order: p = +0; for k in order
 //   p = fma(q_k, x_k, p) with q = float(u − offset | u − z | 2u − (2^b−1));
 //   acc = fma(p, S, acc)              (S/2 for half-step).
-// Cherries, both modes, in f32: c = +0; for every cherry of the row in the order
-// of the plane (element: entries; column: entries; slot: blocks, then slots):
-//   c = fma(delta, x[column], c);     y = acc + c (only where the form is not none).
+// Cherries, both modes, in f32, only where the form is not none: c = +0; for
+// every cherry of the row in the order of the plane (element: entries; column:
+// entries; slot: blocks, then slots):
+//   c = fma(delta, x[column], c);     y = acc + c
 //
 //===----------------------------------------------------------------------===//
 
@@ -38,8 +39,8 @@ enum class ActivationMode : uint8_t { F32, Int8 };
 llvm::StringRef stringifyActivationMode(ActivationMode mode); // "f32" "int8"
 std::optional<ActivationMode> parseActivationMode(llvm::StringRef text);
 
-/// The activation group that goes with a weight scheme: min(group, 128); 128 for
-/// whole-row groups.
+/// The activation group that goes with a weight scheme: min(group, 128); 128
+/// for whole-row groups.
 inline int64_t activationGroup(const Scheme &scheme) {
   return scheme.group == 0 || scheme.group > 128 ? 128 : scheme.group;
 }
@@ -47,16 +48,17 @@ inline int64_t activationGroup(const Scheme &scheme) {
 /// Dynamically quantized activations.
 struct QuantizedActivations {
   int64_t m = 0, k = 0, group = 0;
-  std::vector<int8_t> codes;  ///< [m, k]
-  std::vector<float> scales;  ///< [m, ceil(k/group)]
-  std::vector<int32_t> sums;  ///< [m, ceil(k/group)]
+  std::vector<int8_t> codes; ///< [m, k]
+  std::vector<float> scales; ///< [m, ceil(k/group)]
+  std::vector<int32_t> sums; ///< [m, ceil(k/group)]
 };
 QuantizedActivations quantizeActivations(const float *x, int64_t m, int64_t k,
                                          int64_t group);
 
 /// y [m, n], overwritten. x [m, k] row-major.
 void referenceGemm(const float *x, int64_t m, const QuantizedWeight &w,
-                   const CherryPositions *cherries, ActivationMode mode, float *y);
+                   const CherryPositions *cherries, ActivationMode mode,
+                   float *y);
 
 } // namespace mlir::cq
 

@@ -111,6 +111,26 @@ TEST(CherryTest, CherriesLeaveTheGroupMaximum) {
       }
 }
 
+TEST(CherryTest, CherriesLeaveTheSearch) {
+  // One row: cherries count as little as columns without weight.
+  int64_t k = 300;
+  for (const Scheme &scheme : schemes()) {
+    auto w = randomWeights(k, 37);
+    CherryPositions cherries =
+        valueOf(selectCherries(w.data(), 1, k, {CherryForm::Element, 24},
+                               CherryCriterion::Magnitude, scheme));
+    std::vector<float> all(k, 1.0f), kept = all;
+    auto q = valueOf(quantizeWeight(w.data(), 1, k, scheme, QuantizerKind::MSE,
+                                    &cherries, all.data()));
+    for (int64_t column : columnsOf(cherries, {1, k}, 0))
+      w[column] = kept[column] = 0.0f;
+    auto expected = valueOf(quantizeWeight(
+        w.data(), 1, k, scheme, QuantizerKind::MSE, nullptr, kept.data()));
+    EXPECT_EQ(q.scales, expected.scales) << scheme.str();
+    EXPECT_EQ(q.zeros, expected.zeros) << scheme.str();
+  }
+}
+
 TEST(CherryTest, ScatterGivesCherriesBack) {
   for (Shape shape : {Shape{5, 172}, {17, 576}, {33, 384}, {2, 100}, {1, 31}})
     for (const CherrySpec &spec : allSpecs)
