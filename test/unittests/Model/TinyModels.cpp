@@ -91,12 +91,12 @@ std::string mlir::cq::test::tinyGGUF(StringRef architecture, bool ropeFactors) {
   std::string descriptions, data;
   uint64_t count = 0;
   auto add = [&](StringRef name, const std::vector<uint64_t> &dims) {
+    data.resize((data.size() + 31) / 32 * 32);
     descriptions += gguf::tensor(name, dims, 0, data.size());
     uint64_t elements = 1;
     for (uint64_t dim : dims)
       elements *= dim;
     data += bytesOf(std::vector<float>(elements, 0.5f + float(count++)));
-    data.resize((data.size() + 31) / 32 * 32);
   };
   add("token_embd.weight", {width, vocabulary});
   if (ropeFactors)
