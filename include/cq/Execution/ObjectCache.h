@@ -1,0 +1,52 @@
+//===- ObjectCache.h - Compiled code on disk ------------------ -*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+// One entry is two files, <key>.o and <key>.json, written under temporary names
+// and renamed, the JSON last: an entry without it does not exist. The JSON
+// holds length and SHA-256 of the object; an entry that does not match is
+// ignored.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_EXECUTION_OBJECTCACHE_H
+#define CQ_EXECUTION_OBJECTCACHE_H
+
+#include "cq/Execution/ModuleInterface.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include <memory>
+
+namespace mlir::cq {
+
+struct CachedObject {
+  ModuleInterface interface;
+  std::unique_ptr<llvm::MemoryBuffer> object;
+};
+
+class ObjectCache {
+public:
+  /// `directory` as in ExecutionOptions::cacheDir.
+  explicit ObjectCache(llvm::StringRef directory);
+
+  llvm::StringRef getDirectory() const { return directory; }
+  /// Hex SHA-256 over everything that code depends on: `source`, `options` and
+  /// the identity of compiler and target, already in `options`.
+  static std::string getKey(llvm::StringRef source, llvm::StringRef options);
+  /// Nothing when absent or damaged.
+  std::optional<CachedObject> load(llvm::StringRef key) const;
+  /// A cache that cannot be written (full disk, read-only home) is no error:
+  /// false.
+  bool store(llvm::StringRef key, const ModuleInterface &interface,
+             llvm::StringRef object) const;
+
+private:
+  std::string directory;
+};
+
+} // namespace mlir::cq
+
+#endif // CQ_EXECUTION_OBJECTCACHE_H

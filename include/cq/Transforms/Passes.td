@@ -1,0 +1,82 @@
+//===- Passes.td - Passes over upstream dialects --------- -*- tablegen -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_TRANSFORMS_PASSES_TD
+#define CQ_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def MergeFunctions : Pass<"cq-merge-functions", "::mlir::ModuleOp"> {
+  let summary = "Merges private functions with equal bodies";
+  let description = [{
+    The importer emits one private function a transformer block; with weights as
+    arguments, equal blocks have equal bodies. Calls of all are redirected to the
+    first. Public functions keep their names and bodies. Repeats until nothing
+    changes, since merged callees make callers equal.
+  }];
+  let statistics = [Statistic<"numMerged", "merged", "Functions merged into an equal one">];
+}
+
+def BindParameters : Pass<"cq-bind-parameters", "::mlir::ModuleOp"> {
+  let summary = "Gives public functions the C interface over one pointer table";
+  let description = [{
+    Rewrites every public function `@f` into `@cq_f(!llvm.ptr table, arguments…)`:
+
+    - `ml_program.global_load` of a global with `#ml_program.extern` becomes a
+      buffer whose address is read from the table. The table's order is that of the
+      globals in the module, kept as the module attribute `cq.parameter_order`.
+    - A tensor argument becomes a bare pointer to its row-major elements.
+    - A tensor result becomes a pointer appended after the arguments, into which it
+      is materialized. A result that is an argument updated by tensor.insert_slice
+      and the like (a key/value cache) is materialized into that argument, and no
+      pointer is appended.
+
+    One-shot bufferization refuses extern globals, hence before it.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numParameters", "parameters", "Entries of the pointer table">];
+}
+
+def FuseElementwise : Pass<"cq-fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "Fuses elementwise linalg ops where that repeats no work";
+  let description = [{
+    Upstream's fusion with a narrower rule: a producer is fused into its only
+    consumer when both iterate over the same elements (the operand's map is a
+    permutation of all loops), and never into a matrix product, which has a kernel
+    of its own. Named elementwise ops are generalized first.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect"];
+}
+
+def Bufferize : Pass<"cq-bufferize", "::mlir::ModuleOp"> {
+  let summary = "One-shot bufferization with static strides at function boundaries";
+  let description = [{
+    Private functions take memrefs with the row-major strides of their shape and
+    any offset, so that the slice of a cache that belongs to one block is passed
+    without a copy. Results that are arguments are dropped, other results become
+    destination arguments.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::arith::ArithDialect"];
+}
+
+def ApproximateMath : Pass<"cq-approximate-math", "::mlir::func::FuncOp"> {
+  let summary = "exp, tanh, log, erf as polynomials";
+  let description = [{
+    A call of libm in a loop keeps LLVM from vectorizing it. The polynomials are
+    upstream's (a few units in the last place in f32). sin, cos and powf stay calls:
+    upstream reduces the argument of sin and cos in one f32 step, which is too
+    coarse for rotary angles of thousands of radians.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::vector::VectorDialect",
+                           "::mlir::math::MathDialect"];
+}
+
+#endif // CQ_TRANSFORMS_PASSES_TD

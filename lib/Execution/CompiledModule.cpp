@@ -1,0 +1,203 @@
+//===- CompiledModule.cpp - Machine code of a module ----------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Execution/CompiledModule.h"
+#include "CodeGenerator.h"
+#include "cq/Execution/ObjectCache.h"
+#include "cq/Pipelines/LowerToLLVM.h"
+#include "cq/Runtime/Runtime.h"
+#include "mlir/Bytecode/BytecodeWriter.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
+#include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
+#include "llvm/ExecutionEngine/Orc/LLJIT.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+
+struct CompiledModule::Impl {
+  ModuleInterface interface;
+  std::unique_ptr<llvm::orc::LLJIT> jit;
+  bool fromCache = false;
+
+  llvm::Error load(std::unique_ptr<llvm::MemoryBuffer> object);
+};
+
+llvm::Error
+CompiledModule::Impl::load(std::unique_ptr<llvm::MemoryBuffer> object) {
+  auto created = llvm::orc::LLJITBuilder().create();
+  if (!created)
+    return created.takeError();
+  jit = std::move(*created);
+  llvm::orc::JITDylib &library = jit->getMainJITDylib();
+
+  // The runtime by address: a static executable need not export it.
+  llvm::orc::SymbolMap runtime;
+  auto add = [&](llvm::StringRef name, auto *function) {
+    runtime[jit->mangleAndIntern(name)] = {
+        llvm::orc::ExecutorAddr::fromPtr(function),
+        llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
+  };
+  add("cq_parallel_for", &cq_parallel_for);
+  add("cq_scratch", &cq_scratch);
+  add("cq_workspace", &cq_workspace);
+  add("cq_threads", &cq_threads);
+  if (llvm::Error error = library.define(llvm::orc::absoluteSymbols(runtime)))
+    return error;
+  // malloc, memcpy and the functions of libm.
+  auto process = llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
+      jit->getDataLayout().getGlobalPrefix());
+  if (!process)
+    return process.takeError();
+  library.addGenerator(std::move(*process));
+  return jit->addObjectFile(std::move(object));
+}
+
+CompiledModule::CompiledModule(std::unique_ptr<Impl> impl)
+    : impl(std::move(impl)) {}
+CompiledModule::~CompiledModule() = default;
+
+const ModuleInterface &CompiledModule::getInterface() const {
+  return impl->interface;
+}
+bool CompiledModule::isFromCache() const { return impl->fromCache; }
+
+llvm::Expected<void *> CompiledModule::lookup(llvm::StringRef name) const {
+  const FunctionInfo *function = impl->interface.find(name);
+  if (!function)
+    return llvm::createStringError(llvm::inconvertibleErrorCode(),
+                                   "the module has no function '" + name + "'");
+  auto address = impl->jit->lookup(function->entryPoint);
+  if (!address)
+    return address.takeError();
+  return address->toPtr<void *>();
+}
+
+//===----------------------------------------------------------------------===//
+// Compiling
+//===----------------------------------------------------------------------===//
+
+/// Everything but the source that code depends on. The compiler is identified
+/// by its executable: two builds of one version may generate different code.
+static std::string describeOptions(const llvm::TargetMachine &machine,
+                                   const ExecutionOptions &options) {
+  std::string text = "cq 0.1.0 LLVM " LLVM_VERSION_STRING;
+  llvm::raw_string_ostream os(text);
+  static int anchor;
+  std::string self = llvm::sys::fs::getMainExecutable(nullptr, &anchor);
+  llvm::sys::fs::file_status status;
+  if (!llvm::sys::fs::status(self, status))
+    os << ' ' << status.getSize() << ' '
+       << status.getLastModificationTime().time_since_epoch().count();
+  os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
+     << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel
+     << " parallel=" << options.parallel;
+  return text;
+}
+
+/// `getModule` gives a module that may be changed; asked only on a cache miss.
+static llvm::Error compileInto(
+    llvm::StringRef source, const ExecutionOptions &options,
+    llvm::function_ref<llvm::Expected<OwningOpRef<ModuleOp>>()> getModule,
+    ModuleInterface &interface, std::unique_ptr<llvm::MemoryBuffer> &object,
+    bool &fromCache) {
+  auto machine = createTargetMachine(options);
+  if (!machine)
+    return machine.takeError();
+  ObjectCache cache(options.cacheDir);
+  std::string key;
+  if (options.useCache) {
+    key = ObjectCache::getKey(source, describeOptions(**machine, options));
+    if (auto cached = cache.load(key)) {
+      interface = std::move(cached->interface);
+      object = std::move(cached->object);
+      fromCache = true;
+      return llvm::Error::success();
+    }
+  }
+  auto module = getModule();
+  if (!module)
+    return module.takeError();
+  auto described = ModuleInterface::of(**module);
+  if (!described)
+    return described.takeError();
+  interface = std::move(*described);
+  auto code = generateObject(**module, **machine, options);
+  if (!code)
+    return code.takeError();
+  if (options.useCache)
+    cache.store(key, interface, *code);
+  object = llvm::MemoryBuffer::getMemBufferCopy(*code, "cq");
+  return llvm::Error::success();
+}
+
+llvm::Expected<std::unique_ptr<CompiledModule>>
+CompiledModule::compile(ModuleOp module, const ExecutionOptions &options) {
+  std::string source;
+  if (options.useCache) {
+    llvm::raw_string_ostream os(source);
+    if (failed(writeBytecodeToFile(module, os)))
+      return llvm::createStringError(
+          llvm::inconvertibleErrorCode(),
+          "the module cannot be written as bytecode");
+  }
+  auto impl = std::make_unique<Impl>();
+  std::unique_ptr<llvm::MemoryBuffer> object;
+  if (llvm::Error error = compileInto(
+          source, options,
+          [&]() -> llvm::Expected<OwningOpRef<ModuleOp>> {
+            return module.clone();
+          },
+          impl->interface, object, impl->fromCache))
+    return error;
+  if (llvm::Error error = impl->load(std::move(object)))
+    return error;
+  return std::unique_ptr<CompiledModule>(new CompiledModule(std::move(impl)));
+}
+
+llvm::Expected<std::unique_ptr<CompiledModule>>
+CompiledModule::compileSource(llvm::StringRef source, llvm::StringRef name,
+                              const ExecutionOptions &options) {
+  std::unique_ptr<MLIRContext> context;
+  auto parse = [&]() -> llvm::Expected<OwningOpRef<ModuleOp>> {
+    DialectRegistry registry;
+    registerLowerToLLVMDialects(registry);
+    context = std::make_unique<MLIRContext>(registry);
+    auto module =
+        parseSourceString<ModuleOp>(source, ParserConfig(context.get()), name);
+    if (!module)
+      return llvm::createStringError(llvm::inconvertibleErrorCode(),
+                                     "'" + name +
+                                         "' is not a valid MLIR module");
+    return module;
+  };
+  auto impl = std::make_unique<Impl>();
+  std::unique_ptr<llvm::MemoryBuffer> object;
+  if (llvm::Error error = compileInto(source, options, parse, impl->interface,
+                                      object, impl->fromCache))
+    return error;
+  if (llvm::Error error = impl->load(std::move(object)))
+    return error;
+  return std::unique_ptr<CompiledModule>(new CompiledModule(std::move(impl)));
+}
+
+llvm::Expected<std::unique_ptr<CompiledModule>>
+CompiledModule::compileFile(llvm::StringRef path,
+                            const ExecutionOptions &options) {
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false);
+  if (!buffer)
+    return llvm::createStringError(buffer.getError(),
+                                   "cannot read '" + path +
+                                       "': " + buffer.getError().message());
+  return compileSource((*buffer)->getBuffer(), path, options);
+}

@@ -1,0 +1,131 @@
+//===- ObjectCache.cpp - Compiled code on disk ----------------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Execution/ObjectCache.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/SHA256.h"
+#include <cstdlib>
+
+using namespace mlir::cq;
+
+static std::string hashOf(llvm::StringRef bytes) {
+  llvm::SHA256 hash;
+  hash.update(bytes);
+  return llvm::toHex(hash.final(), /*LowerCase=*/true);
+}
+
+static std::string getDefaultDirectory() {
+  if (auto given = llvm::sys::Process::GetEnv("CQ_CACHE_DIR");
+      given && !given->empty())
+    return *given;
+  llvm::SmallString<128> path;
+  if (auto base = llvm::sys::Process::GetEnv("XDG_CACHE_HOME");
+      base && !base->empty())
+    path = *base;
+  else if (llvm::sys::path::home_directory(path))
+    llvm::sys::path::append(path, ".cache");
+  else
+    llvm::sys::path::system_temp_directory(/*ErasedOnReboot=*/false, path);
+  llvm::sys::path::append(path, "cq");
+  return std::string(path);
+}
+
+ObjectCache::ObjectCache(llvm::StringRef directory)
+    : directory(directory.empty() ? getDefaultDirectory() : directory.str()) {}
+
+std::string ObjectCache::getKey(llvm::StringRef source,
+                                llvm::StringRef options) {
+  // Hash of hashes, so that no byte can move from one part to the other.
+  return hashOf(hashOf(options) + hashOf(source));
+}
+
+static std::unique_ptr<llvm::MemoryBuffer> read(const llvm::Twine &path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
+                                            /*RequiresNullTerminator=*/false);
+  return buffer ? std::move(*buffer) : nullptr;
+}
+
+/// llvm::json::parse recurses; a damaged file must not take the stack with it.
+static bool isShallow(llvm::StringRef json) {
+  int depth = 0;
+  for (char c : json) {
+    depth += (c == '[' || c == '{') - (c == ']' || c == '}');
+    if (depth > 64)
+      return false;
+  }
+  return true;
+}
+
+std::optional<CachedObject> ObjectCache::load(llvm::StringRef key) const {
+  llvm::SmallString<128> base(directory);
+  llvm::sys::path::append(base, key);
+  auto text = read(base + ".json"), object = read(base + ".o");
+  if (!text || !object || !isShallow(text->getBuffer()))
+    return std::nullopt;
+  llvm::Expected<llvm::json::Value> value =
+      llvm::json::parse(text->getBuffer());
+  if (!value) {
+    llvm::consumeError(value.takeError());
+    return std::nullopt;
+  }
+  const llvm::json::Object *entry = value->getAsObject();
+  const llvm::json::Value *stored = entry ? entry->get("interface") : nullptr;
+  if (!stored ||
+      entry->getInteger("bytes") !=
+          static_cast<int64_t>(object->getBufferSize()) ||
+      entry->getString("sha256") !=
+          llvm::StringRef(hashOf(object->getBuffer())))
+    return std::nullopt;
+  llvm::Expected<ModuleInterface> interface =
+      ModuleInterface::fromJSON(*stored);
+  if (!interface) {
+    llvm::consumeError(interface.takeError());
+    return std::nullopt;
+  }
+  return CachedObject{std::move(*interface), std::move(object)};
+}
+
+static bool write(llvm::StringRef path, llvm::StringRef bytes) {
+  auto file = llvm::sys::fs::TempFile::create(path + ".%%%%%%.tmp");
+  if (!file) {
+    llvm::consumeError(file.takeError());
+    return false;
+  }
+  bool ok;
+  {
+    llvm::raw_fd_ostream os(file->FD, /*shouldClose=*/false);
+    os << bytes;
+    os.flush();
+    ok = !os.has_error();
+    os.clear_error();
+  }
+  llvm::Error error = ok ? file->keep(path) : file->discard();
+  if (error) {
+    llvm::consumeError(std::move(error));
+    return false;
+  }
+  return ok;
+}
+
+bool ObjectCache::store(llvm::StringRef key, const ModuleInterface &interface,
+                        llvm::StringRef object) const {
+  if (llvm::sys::fs::create_directories(directory))
+    return false;
+  llvm::SmallString<128> base(directory);
+  llvm::sys::path::append(base, key);
+  llvm::json::Object entry{{"bytes", static_cast<int64_t>(object.size())},
+                           {"sha256", hashOf(object)},
+                           {"interface", interface.toJSON()}};
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::json::Value(std::move(entry));
+  return write((base + ".o").str(), object) &&
+         write((base + ".json").str(), text);
+}

@@ -1,0 +1,106 @@
+//===- LowerToLLVM.cpp - From linalg on tensors to the LLVM dialect -------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Pipelines/LowerToLLVM.h"
+#include "cq/Conversion/LinalgToX86/LinalgToX86.h"
+#include "cq/Transforms/Passes.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/X86TargetParser.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+
+unsigned mlir::cq::getVectorBits(StringRef cpu) {
+  if (cpu.empty() || cpu == "host")
+    return llvm::sys::getHostCPUFeatures().lookup("avx512f") ? 512 : 256;
+  SmallVector<StringRef> features;
+  if (llvm::X86::parseArchX86(cpu) != llvm::X86::CK_None)
+    llvm::X86::getFeaturesForCPU(cpu, features);
+  return llvm::is_contained(features, "avx512f") ? 512 : 256;
+}
+
+void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
+                                        const LowerToLLVMOptions &options) {
+  // First: whatever follows then runs once for 30 equal blocks.
+  pm.addPass(createMergeFunctions());
+  pm.addPass(createCSEPass());
+  // On tensors, where a value has one definition and no aliases.
+  pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  pm.addPass(createCSEPass());
+  // Before bufferization, which refuses extern globals; and results that go
+  // straight to their destination need no buffer.
+  pm.addPass(createBindParameters());
+  pm.addPass(createBufferize());
+  // Copies of a buffer onto itself (caches updated in place) fold here.
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  // While buffers still have structured users: their lifetimes are plain.
+  bufferization::buildBufferDeallocationPipeline(pm);
+  pm.addNestedPass<func::FuncOp>(
+      bufferization::createOptimizeAllocationLivenessPass());
+  // On buffers: strides are known, and a zero fill in front of a product is
+  // seen.
+  ConvertLinalgToX86Options x86;
+  x86.vectorBits = getVectorBits(options.targetCPU);
+  x86.parallel = options.parallel;
+  pm.addPass(createConvertLinalgToX86(x86));
+  // After loops, which hold the scalar math; before math becomes libm.
+  pm.addNestedPass<func::FuncOp>(createApproximateMath());
+  // Index arithmetic of views becomes affine, then arith; loops go last since
+  // expanding views does not look through branches.
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass());
+  pm.addPass(createLoopInvariantCodeMotionPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createSCFToControlFlowPass());
+  // To LLVM: vectors first (they make memref and arith ops), functions last
+  // (their signatures hold memrefs).
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createConvertMathToLibmPass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createUBToLLVMConversionPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  // Descriptors built and taken apart again.
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+void mlir::cq::registerLowerToLLVMPipeline() {
+  registerCQTransformsPasses();
+  registerCQLinalgToX86Passes();
+  PassPipelineRegistration<LowerToLLVMOptions>(
+      "cq-lower-to-llvm",
+      "From linalg on tensors to the LLVM dialect with the C interface",
+      buildLowerToLLVMPipeline);
+}
+
+void mlir::cq::registerLowerToLLVMDialects(DialectRegistry &registry) {
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+}
