@@ -8,6 +8,7 @@
 
 #include "cq/Pipelines/InitAll.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Pipelines/LowerToLLVM.h"
 
 using namespace mlir;
 
@@ -15,4 +16,4 @@ void cq::registerAllDialects(DialectRegistry &registry) {
   registry.insert<CQDialect>();
 }
 
-void cq::registerAllPasses() {}
+void cq::registerAllPasses() { registerLowerToLLVMPipeline(); }

@@ -8,6 +8,7 @@
 
 #include "cq/Pipelines/LowerToLLVM.h"
 #include "cq/Conversion/LinalgToX86/LinalgToX86.h"
+#include "cq/Pipelines/InitAll.h"
 #include "cq/Transforms/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -99,8 +100,9 @@ void mlir::cq::registerLowerToLLVMPipeline() {
 }
 
 void mlir::cq::registerLowerToLLVMDialects(DialectRegistry &registry) {
-  registerAllDialects(registry);
-  registerAllExtensions(registry);
+  mlir::registerAllDialects(registry);
+  mlir::registerAllExtensions(registry);
+  mlir::cq::registerAllDialects(registry);
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
 }
