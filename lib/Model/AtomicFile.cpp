@@ -23,6 +23,12 @@ Error AtomicFile::failed(llvm::StringRef step, std::error_code error) const {
 }
 
 llvm::Expected<AtomicFile> AtomicFile::create(llvm::StringRef path) {
+  // A rename would replace a device or a pipe by a file.
+  namespace fs = llvm::sys::fs;
+  fs::file_status status;
+  if (!fs::status(path, status) && status.type() != fs::file_type::regular_file)
+    return fail("cannot create " + quoted(path) +
+                ": it exists and is no regular file; nothing was written");
   auto file = llvm::sys::fs::TempFile::create(path + ".tmp-%%%%%%%%");
   if (!file)
     return fail("cannot create " + quoted(path) + ": " +

@@ -99,6 +99,9 @@ TEST(SafetensorsWriter, RefusesWhatTheFormatCannotHold) {
   EXPECT_TRUE(llvm::errorToBool(
       SafetensorsWriter::create(folder.file("no/such/folder"), entries)
           .takeError()));
+  // A folder; devices would be replaced by the rename.
+  EXPECT_TRUE(llvm::errorToBool(
+      SafetensorsWriter::create(folder.path, entries).takeError()));
   EXPECT_TRUE(folder.list().empty());
 }
 

@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "cq/Model/BoundedJSON.h"
+#include "cq/Support/BoundedJSON.h"
 #include "gtest/gtest.h"
 
 using namespace mlir::cq;
