@@ -13,6 +13,7 @@
 
 #include "TinyModels.h"
 #include "cq/Model/ModelSource.h"
+#include <unistd.h>
 
 using namespace mlir::cq;
 using namespace mlir::cq::test;
@@ -79,13 +80,13 @@ TEST_P(Damaged, EveryPrefix) {
   const Sample &sample = GetParam();
   TemporaryFolder folder;
   prepare(folder, sample.use);
-  EXPECT_TRUE(useFile(sample.use, folder,
-                      folder.write(fileName(sample.use), sample.bytes)));
+  std::string path = folder.write(fileName(sample.use), sample.bytes);
+  EXPECT_TRUE(useFile(sample.use, folder, path));
   int accepted = 0;
-  for (size_t size = 0; size < sample.bytes.size(); ++size)
-    accepted += useFile(
-        sample.use, folder,
-        folder.write(fileName(sample.use), sample.bytes.substr(0, size)));
+  for (size_t size = sample.bytes.size(); size-- > 0;) {
+    ASSERT_EQ(::truncate(path.c_str(), off_t(size)), 0);
+    accepted += useFile(sample.use, folder, path);
+  }
   // An archive without its last byte is no archive. (Padding behind a GGUF
   // tokenizer or whole records of a tokenizer.bin may go.)
   if (sample.use == Use::Archive)
@@ -104,7 +105,7 @@ TEST_P(Damaged, RandomBytes) {
   static const uint64_t wild[] = {0,          1,          0x7F,       0xFF,
                                   0x7FFFFFFF, 0xFFFFFFFF, 1ull << 32, ~0ull,
                                   1ull << 63, 0x20000000};
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < 500; ++round) {
     std::string bytes = sample.bytes;
     for (uint64_t edits = 1 + random(4); edits > 0; --edits) {
       // Headers are short: most edits go to the first bytes.
