@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Pipelines/InitAll.h"
+#include "cq/Conversion/CQToLinalg/CQToLinalg.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Pipelines/LowerToLLVM.h"
 
@@ -16,4 +17,7 @@ void cq::registerAllDialects(DialectRegistry &registry) {
   registry.insert<CQDialect>();
 }
 
-void cq::registerAllPasses() { registerLowerToLLVMPipeline(); }
+void cq::registerAllPasses() {
+  registerCQToLinalgPasses();
+  registerLowerToLLVMPipeline();
+}
