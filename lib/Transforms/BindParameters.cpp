@@ -47,17 +47,24 @@ struct BindParametersPass
       if (failed(bind(function, slots)))
         return signalPassFailure();
 
-    for (ml_program::GlobalOp global : globals) {
-      auto uses = SymbolTable::getSymbolUses(global.getSymNameAttr(), module);
-      if (uses && !uses->empty()) {
-        uses->begin()->getUser()->emitError()
-            << "loads the parameter @" << global.getSymName()
+    // One walk for all: asked global by global, uses took most of the compile
+    // time.
+    bool foundUse = false;
+    if (auto uses = SymbolTable::getSymbolUses(module))
+      for (SymbolTable::SymbolUse use : *uses) {
+        if (!slots.contains(use.getSymbolRef().getRootReference()))
+          continue;
+        use.getUser()->emitError()
+            << "loads the parameter " << use.getSymbolRef()
             << " inside a private function; load it in the public caller and "
                "pass it as an argument";
-        return signalPassFailure();
+        foundUse = true;
+        break;
       }
+    if (foundUse)
+      return signalPassFailure();
+    for (ml_program::GlobalOp global : globals)
       global.erase();
-    }
   }
 
   /// A memref of `type` over the bytes at `pointer`.
