@@ -174,3 +174,124 @@ func.func @launch(%n : index) {
   cq.launch @nowhere() tasks(%n)
   return
 }
+
+// -----
+
+// K so large that counting its groups would wrap to none.
+#s = #cq.scheme<bits = 3, group = row, grid = symmetric, scale = f16>
+func.func @quantize_overflow(%w : tensor<2x9223372036854775807xf32>) {
+  // expected-error @+1 {{too large to be counted}}
+  %c, %s = cq.quantize %w {scheme = #s, quantizer = #cq.quantizer<rtn>}
+      : tensor<2x9223372036854775807xf32> -> tensor<2x9223372036854775807xi8>, tensor<2x0xf16>
+  return
+}
+
+// -----
+
+#s = #cq.scheme<bits = 3, group = row, grid = symmetric, scale = f16>
+func.func @dequantize_overflow(%c : tensor<2x9223372036854775807xi8>, %s : tensor<2x0xf16>) {
+  // expected-error @+1 {{too large to be counted}}
+  %w = cq.dequantize %c scales(%s : tensor<2x0xf16>) {scheme = #s}
+      : tensor<2x9223372036854775807xi8> -> tensor<2x9223372036854775807xf32>
+  return
+}
+
+// -----
+
+func.func @dynamic_quantize_overflow(%x : tensor<1x9223372036854775807xf32>, %a : tensor<1x9223372036854775807xi8>,
+                                     %b : tensor<1x72057594037927936xf32>, %c : tensor<1x72057594037927936xi32>) {
+  // expected-error @+1 {{too large to be counted}}
+  %xc, %xs, %xz = cq.dynamic_quantize %x : tensor<1x9223372036854775807xf32>
+      outs(%a, %b, %c : tensor<1x9223372036854775807xi8>, tensor<1x72057594037927936xf32>, tensor<1x72057594037927936xi32>)
+      {group = 128 : i64} -> tensor<1x9223372036854775807xi8>, tensor<1x72057594037927936xf32>, tensor<1x72057594037927936xi32>
+  return
+}
+
+// -----
+
+func.func @negative_group(%x : tensor<1x64xf32>, %a : tensor<1x64xi8>, %b : tensor<1x1xf32>, %c : tensor<1x1xi32>) {
+  // expected-error @+1 {{activation group is 1 to 128, got -64}}
+  %xc, %xs, %xz = cq.dynamic_quantize %x : tensor<1x64xf32>
+      outs(%a, %b, %c : tensor<1x64xi8>, tensor<1x1xf32>, tensor<1x1xi32>)
+      {group = -64 : i64} -> tensor<1x64xi8>, tensor<1x1xf32>, tensor<1x1xi32>
+  return
+}
+
+// -----
+
+// expected-error @+1 {{-64}}
+#s = #cq.scheme<bits = 3, group = -64, grid = symmetric, scale = f16>
+
+// -----
+
+#s = #cq.scheme<bits = 3, group = 64, grid = symmetric, scale = f16>
+#l = #cq.layout<panel16, [192 : 3]>
+func.func @matmul_int8_overflow(%xc : tensor<1x9223372036854775807xi8>, %xs : tensor<1x144115188075855872xf32>,
+                                %xz : tensor<1x144115188075855872xi32>, %c : tensor<0xi8>, %s : tensor<0xf16>, %i : tensor<1x192xf32>) {
+  // expected-error @+1 {{too large to be counted}}
+  %y = cq.matmul activations(%xc, %xs, %xz : tensor<1x9223372036854775807xi8>, tensor<1x144115188075855872xf32>, tensor<1x144115188075855872xi32>)
+      codes(%c : tensor<0xi8>) scales(%s : tensor<0xf16>) outs(%i : tensor<1x192xf32>)
+      {scheme = #s, layout = #l, mode = #cq.activation<int8>} -> tensor<1x192xf32>
+  return
+}
+
+// -----
+
+#s = #cq.scheme<bits = 3, group = 64, grid = symmetric, scale = f16>
+#l = #cq.layout<panel16, [192 : 3]>
+func.func @dynamic_plane(%x : tensor<1x576xf32>, %c : tensor<?xi8>, %s : tensor<1728xf16>, %i : tensor<1x192xf32>) {
+  // expected-error @+1 {{plane of codes is 'tensor<?xi8>', but shape, scheme and layout demand 41472 x 'i8'}}
+  %y = cq.matmul x(%x : tensor<1x576xf32>) codes(%c : tensor<?xi8>) scales(%s : tensor<1728xf16>)
+      outs(%i : tensor<1x192xf32>) {scheme = #s, layout = #l, mode = #cq.activation<f32>} -> tensor<1x192xf32>
+  return
+}
+
+// -----
+
+#s = #cq.scheme<bits = 3, group = 64, grid = symmetric, scale = f16>
+#l = #cq.layout<panel16, [192 : 3]>
+func.func @dynamic_columns(%t : tensor<2xi32>, %c : tensor<41472xi8>, %s : tensor<1728xf16>, %i : tensor<2x?xf32>) {
+  // expected-error @+1 {{needs static N and K}}
+  %y = cq.gather %t : tensor<2xi32> codes(%c : tensor<41472xi8>) scales(%s : tensor<1728xf16>)
+      outs(%i : tensor<2x?xf32>) {scheme = #s, layout = #l} -> tensor<2x?xf32>
+  return
+}
+
+// -----
+
+#s = #cq.scheme<bits = 3, group = 64, grid = symmetric, scale = f16>
+#l = #cq.layout<panel16, [192 : 3]>
+func.func @no_columns(%t : tensor<i32>, %c : tensor<0xi8>, %s : tensor<0xf16>, %i : tensor<f32>) {
+  // expected-error @+1 {{must have the shape of the indices}}
+  %y = cq.gather %t : tensor<i32> codes(%c : tensor<0xi8>) scales(%s : tensor<0xf16>)
+      outs(%i : tensor<f32>) {scheme = #s, layout = #l} -> tensor<f32>
+  return
+}
+
+// -----
+
+#s = #cq.scheme<bits = 3, group = 64, grid = symmetric, scale = f16>
+#l = #cq.layout<panel16, [192 : 3]>
+func.func @negative_columns(%c : tensor<41472xi8>, %s : tensor<1728xf16>) {
+  // expected-error @+1 {{needs a positive number of columns}}
+  %d, %t = cq.relayout %c scales(%s : tensor<1728xf16>) {scheme = #s, from = #l, to = #l, columns = -576 : i64}
+      : tensor<41472xi8> -> tensor<41472xi8>, tensor<1728xf16>
+  return
+}
+
+// -----
+
+// Cherries of a weight whose columns do not fit 16 bits.
+func.func @wide(%w : tensor<1x65537xf32>, %c : tensor<1xi16>, %d : tensor<1xf16>) {
+  // expected-error @+1 {{16-bit columns}}
+  %r = cq.scatter_cherries %w, %c, %d {cherries = #cq.cherries<element, 1>} : tensor<1x65537xf32>, tensor<1xi16>, tensor<1xf16>
+  return
+}
+
+// -----
+
+func.func @count(%w : tensor<1x64xf32>, %c : tensor<1xi16>, %d : tensor<1xf16>) {
+  // expected-error @+1 {{cherry count of the form element must be 1 to 64}}
+  %r = cq.scatter_cherries %w, %c, %d {cherries = #cq.cherries<element, 9223372036854775807>} : tensor<1x64xf32>, tensor<1xi16>, tensor<1xf16>
+  return
+}

@@ -1,5 +1,5 @@
 //===- CQToLinalgTest.cpp - The reference lowering, run and compared with the
-//codec -===//
+// codec -===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -10,6 +10,7 @@
 #include "Jit.h"
 #include "cq/Codec/ReferenceGemm.h"
 #include "gtest/gtest.h"
+#include <cmath>
 #include <cstring>
 #include <random>
 
@@ -434,6 +435,36 @@ TEST_P(CQToLinalg, EqualsCodec) {
           return;
       }
   }
+}
+
+/// Infinite, tiny and missing numbers get the codes that the codec gives them.
+TEST(CQToLinalgActivations, SpecialValues) {
+  const float inf = INFINITY, nan = NAN, tiny = 0x1p-149f;
+  std::vector<float> x = {
+      inf,  1,     -inf, nan,   0,        -0.0f, 2,     -3,  // Inf
+      nan,  nan,   nan,  nan,   -0.0f,    0,     nan,   nan, // NaN
+      tiny, -tiny, 0,    -0.0f, 3 * tiny, 0,     0,     0,   // s = 0
+      0.5f, 1.5f,  2.5f, 127,   -0.5f,    -1.5f, -2.5f, -127};
+  QuantizedActivations expected = quantizeActivations(x.data(), 1, 32, 8);
+  std::vector<int8_t> codes(32);
+  std::vector<float> scales(4);
+  std::vector<int32_t> sums(4);
+  Program program;
+  std::string types = "tensor<1x32xi8>, tensor<1x4xf32>, tensor<1x4xi32>";
+  program.input("x", "1x32xf32", x.data());
+  program.body = "%a = tensor.empty() : tensor<1x32xi8>\n"
+                 "%b = tensor.empty() : tensor<1x4xf32>\n"
+                 "%c = tensor.empty() : tensor<1x4xi32>\n"
+                 "%q, %s, %z = cq.dynamic_quantize %x : tensor<1x32xf32> "
+                 "outs(%a, %b, %c : " +
+                 types + ") {group = 8 : i64} -> " + types + "\n";
+  program.output("q", "1x32xi8", codes.data());
+  program.output("s", "1x4xf32", scales.data());
+  program.output("z", "1x4xi32", sums.data());
+  ASSERT_EQ(program.run(), "");
+  expectSameBytes(codes, expected.codes, "codes");
+  expectSameBytes(scales, expected.scales, "scales");
+  expectSameBytes(sums, expected.sums, "sums");
 }
 
 INSTANTIATE_TEST_SUITE_P(Bits, CQToLinalg, testing::Values(2, 3, 4, 5, 6, 8));

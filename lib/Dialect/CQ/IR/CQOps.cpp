@@ -22,6 +22,11 @@ static int64_t dimOf(Value value, int64_t axis) {
   return cast<ShapedType>(value.getType()).getDimSize(axis);
 }
 
+/// Checks that a matrix [n, k] can be counted; n and k may be hostile.
+static LogicalResult verifyCountable(Operation *op, int64_t n, int64_t k) {
+  return emitIfError(op, Layout::uniform(LayoutKind::Linear, n, 8).check(n, k));
+}
+
 /// Checks that the logical planes of W [n, k] are [n, groups] and the scheme's.
 static LogicalResult verifyLogical(Operation *op, Value codes, Value scales,
                                    Value zeros, SchemeAttr schemeAttr) {
@@ -29,6 +34,8 @@ static LogicalResult verifyLogical(Operation *op, Value codes, Value scales,
   int64_t n = dimOf(codes, 0), k = dimOf(codes, 1);
   if (ShapedType::isDynamic(n) || ShapedType::isDynamic(k) || n == 0 || k == 0)
     return op->emitOpError("needs static, positive N and K");
+  if (failed(verifyCountable(op, n, k)))
+    return failure();
   int64_t groups = scheme.numGroups(k);
   auto type = cast<RankedTensorType>(scales.getType());
   if (type.getShape() != ArrayRef<int64_t>{n, groups} ||
@@ -224,7 +231,9 @@ LogicalResult DynamicQuantizeOp::verify() {
   if (group <= 0 || group > 128)
     return emitOpError() << "activation group is 1 to 128, got " << group;
   int64_t m = x.getDimSize(0), k = x.getDimSize(1);
-  int64_t groups = (k + group - 1) / group;
+  if (failed(verifyCountable(*this, 1, k)))
+    return failure();
+  int64_t groups = (k - 1) / group + 1;
   auto fits = [&](Value value, int64_t columns) {
     return cast<ShapedType>(value.getType()).getShape() ==
            ArrayRef<int64_t>{m, columns};
@@ -275,7 +284,7 @@ LogicalResult MatmulOp::verify() {
     return emitOpError() << "x must be [" << m << ", " << k << "]";
   if (int8) {
     int64_t group = activationGroup(getScheme().getScheme());
-    int64_t groups = (k + group - 1) / group;
+    int64_t groups = (k - 1) / group + 1;
     if (!is(getActivationCodes(), m, k) ||
         !is(getActivationScales(), m, groups) ||
         !is(getActivationSums(), m, groups))
