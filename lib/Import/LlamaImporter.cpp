@@ -17,6 +17,7 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/Support/CheckedArithmetic.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -120,6 +121,14 @@ LogicalResult ModuleBuilder::resolve() {
     return error() << "context " << context << " is outside of 1 to "
                    << config.context
                    << ", the positions the model was trained for";
+  // Sizes are bounded one by one; their product is what gets allocated.
+  std::optional<int64_t> cache = context;
+  for (int64_t size : {config.blocks, config.kvHeads, config.headDim})
+    cache = cache ? llvm::checkedMul(*cache, size) : std::nullopt;
+  if (!cache || *cache > int64_t(1) << 40)
+    return error() << "its key/value caches of " << context
+                   << " positions would take terabytes; ask for a smaller "
+                      "context";
   for (int64_t chunk : options.chunks) {
     if (chunk < 1)
       return error() << "chunk size " << chunk << " is not positive";

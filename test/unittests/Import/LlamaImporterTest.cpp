@@ -204,6 +204,13 @@ TEST(LlamaImporter, InconsistentSourcesAreSentences) {
   EXPECT_NE(refusal(source).find("'blk.0.ffn_down.weight' serves as"),
             std::string::npos);
 
+  source = makeSource(smolConfig());
+  source.config.context = 1 << 28;
+  ImportOptions options;
+  options.context = 1 << 28;
+  EXPECT_NE(refusal(source, options).find("would take terabytes"),
+            std::string::npos);
+
   source = makeSource(storiesConfig());
   source.finalNorm = "forward_1";
   EXPECT_NE(refusal(source), "") << "a tensor with a function's name";
