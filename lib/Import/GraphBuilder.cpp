@@ -13,6 +13,7 @@
 
 using namespace mlir;
 using namespace mlir::cq;
+using namespace mlir::cq::llama;
 
 Location GraphBuilder::loc(StringRef name) {
   return NameLoc::get(builder.getStringAttr(name));

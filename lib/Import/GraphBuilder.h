@@ -20,7 +20,7 @@
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
-namespace mlir::cq {
+namespace mlir::cq::llama {
 
 using Shape = SmallVector<OpFoldResult>;
 
@@ -72,6 +72,6 @@ private:
   OpBuilder &builder;
 };
 
-} // namespace mlir::cq
+} // namespace mlir::cq::llama
 
 #endif // CQ_LIB_IMPORT_GRAPHBUILDER_H

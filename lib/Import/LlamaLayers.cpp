@@ -16,6 +16,7 @@
 
 using namespace mlir;
 using namespace mlir::cq;
+using namespace mlir::cq::llama;
 
 namespace {
 

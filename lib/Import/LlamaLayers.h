@@ -18,7 +18,7 @@
 #include "GraphBuilder.h"
 #include "cq/Model/ModelSource.h"
 
-namespace mlir::cq {
+namespace mlir::cq::llama {
 
 /// cos and sin of position × frequency, [M, d/2].
 struct RopeTable {
@@ -88,6 +88,6 @@ private:
   int64_t tokens;
 };
 
-} // namespace mlir::cq
+} // namespace mlir::cq::llama
 
 #endif // CQ_LIB_IMPORT_LLAMALAYERS_H
