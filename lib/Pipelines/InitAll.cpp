@@ -8,6 +8,7 @@
 
 #include "cq/Pipelines/InitAll.h"
 #include "cq/Conversion/CQToLinalg/CQToLinalg.h"
+#include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Pipelines/LowerToLLVM.h"
 
@@ -19,5 +20,6 @@ void cq::registerAllDialects(DialectRegistry &registry) {
 
 void cq::registerAllPasses() {
   registerCQToLinalgPasses();
+  registerCQToX86Passes();
   registerLowerToLLVMPipeline();
 }

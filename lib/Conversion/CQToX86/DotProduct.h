@@ -1,0 +1,48 @@
+//===- DotProduct.h - Sums of u8 x s8 products on a vector level --*- C++
+//-*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_LIB_CONVERSION_CQTOX86_DOTPRODUCT_H
+#define CQ_LIB_CONVERSION_CQTOX86_DOTPRODUCT_H
+
+#include "Emitter.h"
+#include "cq/Conversion/CQToX86/ISA.h"
+
+namespace mlir::cq::x86 {
+
+/// A running sum of products: lanes of i32, and without VNNI a sum of int16
+/// pairs that is widened only when the next product might not fit.
+struct Accumulator {
+  Value total;             ///< vector<lanes x i32>
+  Value pending;           ///< vector<2·lanes x i16> or null
+  unsigned pendingMax = 0; ///< bound on |pending|
+};
+
+class DotProduct {
+public:
+  DotProduct(Emitter &e, ISA isa) : e(e), isa(isa) {}
+
+  /// acc += Σ of four products in every lane; `operand` unsigned bytes ≤ `max`,
+  /// `activation` signed bytes of magnitude ≤ 127.
+  void accumulate(Accumulator &acc, Value operand, unsigned max,
+                  Value activation);
+  /// Leaves everything in `total`.
+  void finish(Accumulator &acc);
+
+private:
+  Value dotQuad(Value total, Value operand, Value activation);
+  Value pairProducts(Value operand, Value activation);
+  Value addPairs(Value pairs);
+
+  Emitter &e;
+  ISA isa;
+};
+
+} // namespace mlir::cq::x86
+
+#endif // CQ_LIB_CONVERSION_CQTOX86_DOTPRODUCT_H

@@ -1,0 +1,46 @@
+//===- Heuristics.cpp - Every tuning decision of the x86 kernels ----------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Heuristics.h"
+#include <algorithm>
+
+using namespace mlir::cq;
+using namespace mlir::cq::x86;
+
+int64_t mlir::cq::x86::maxTokensPerTile(ISA isa, ActivationMode mode,
+                                        LayoutKind layout) {
+  // The f32 mode exists for accuracy checks; linear planes for interchange.
+  if (mode == ActivationMode::F32 || layout == LayoutKind::Linear)
+    return 4;
+  return 8;
+}
+
+TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
+                                 LayoutKind layout, const PanelUnit &unit,
+                                 int64_t tokens) {
+  TilePlan plan;
+  plan.tokens = tokens;
+  // One token waits for memory: all sixteen rows of a cache line at once.
+  // Several tokens need the registers: half a panel, an accumulator a token.
+  bool fewRegisters = isa.numRegisters() == 16;
+  plan.rows = fewRegisters && tokens > 2 && layout == LayoutKind::Panel16
+                  ? isa.lanes()
+                  : 16;
+  // A shift per quad is cheaper than an accumulator per token and shift class.
+  plan.inPlace = isa.hasDotProduct() && tokens <= 2;
+  plan.chains = isa.hasDotProduct() && tokens == 1 ? 2 : 1;
+  // Straight-line code that is long enough to hide the loop and short enough
+  // for compile time: 32 quads for one token, 8 for several.
+  plan.columnsPerStep =
+      std::max<int64_t>(unit.columns(), tokens == 1 ? 64 : 32);
+  if (mode == ActivationMode::F32)
+    plan.columnsPerStep = std::max<int64_t>(unit.columns(), 16);
+  return plan;
+}
+
+int64_t mlir::cq::x86::parallelQuantizeElements() { return 32 * 1024; }

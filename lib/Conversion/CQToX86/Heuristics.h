@@ -1,0 +1,43 @@
+//===- Heuristics.h - Every tuning decision of the x86 kernels --*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_LIB_CONVERSION_CQTOX86_HEURISTICS_H
+#define CQ_LIB_CONVERSION_CQTOX86_HEURISTICS_H
+
+#include "cq/Codec/ReferenceGemm.h"
+#include "cq/Conversion/CQToX86/ISA.h"
+
+namespace mlir::cq::x86 {
+
+/// The shape of a micro-tile: 16 rows (or half of them at a time) × tokens.
+struct TilePlan {
+  int64_t tokens = 1;
+  /// Rows a pass covers: 16, or the lanes of one register where registers are
+  /// few.
+  int64_t rows = 16;
+  /// Fields stay where they lie, one accumulator for every shift class.
+  bool inPlace = false;
+  /// Independent accumulators of one sum; hides the latency of the dot product.
+  unsigned chains = 1;
+  /// Columns of K that the body of the inner loop covers.
+  int64_t columnsPerStep = 64;
+};
+
+/// The most tokens a tile of this kind of kernel takes.
+int64_t maxTokensPerTile(ISA isa, ActivationMode mode, LayoutKind layout);
+
+TilePlan planTile(ISA isa, ActivationMode mode, LayoutKind layout,
+                  const PanelUnit &unit, int64_t tokens);
+
+/// Tokens times columns from which dynamic quantization is worth several
+/// threads.
+int64_t parallelQuantizeElements();
+
+} // namespace mlir::cq::x86
+
+#endif // CQ_LIB_CONVERSION_CQTOX86_HEURISTICS_H

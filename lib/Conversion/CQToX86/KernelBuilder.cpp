@@ -1,0 +1,262 @@
+//===- KernelBuilder.cpp - Product kernels: loops around the tiles --------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Epilogue.h"
+#include "MicroTile.h"
+#include "cq/Conversion/CQToX86/Kernels.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+using namespace mlir::cq::x86;
+
+//===----------------------------------------------------------------------===//
+// Specs
+//===----------------------------------------------------------------------===//
+
+std::string WeightSpec::name() const {
+  std::string text = "w" + std::to_string(n) + "x" + std::to_string(k) + "_" +
+                     scheme.str() + "_" +
+                     stringifyLayoutKind(layout.kind).str();
+  // One segment of the scheme's bits says nothing new.
+  if (layout.segments.size() != 1 || layout.segments[0].bits != scheme.bits)
+    for (const RowSegment &segment : layout.segments)
+      text += "_" + std::to_string(segment.rows) + "b" +
+              std::to_string(segment.bits);
+  if (cherries.form != CherryForm::None)
+    text += "_" + stringifyCherryForm(cherries.form).str() +
+            std::to_string(cherries.count);
+  std::replace(text.begin(), text.end(), '-', '_');
+  return text;
+}
+
+std::string MatmulSpec::name() const {
+  return "cq_matmul_" + weight.name() + "_" +
+         stringifyActivationMode(mode).str() + "_m" +
+         (ShapedType::isDynamic(m) ? "any" : std::to_string(m)) + "_" + [&] {
+           std::string text = isa.str();
+           std::replace(text.begin(), text.end(), '-', '_');
+           return text;
+         }();
+}
+
+std::optional<std::string> WeightSpec::unsupported() const {
+  if (n <= 0 || k <= 0)
+    return "the weight has no elements";
+  for (const RowSegment &segment : layout.segments)
+    if (scheme.grid == Grid::HalfStep && segment.bits > 4)
+      return "half-step grids have at most 4 bits";
+  if (cherries.form == CherryForm::Slot && layout.kind == LayoutKind::Linear)
+    for (const RowSegment &segment : ArrayRef(layout.segments).drop_back())
+      if (segment.rows % 16 != 0)
+        return "slot cherries beside linear segments need segments of whole "
+               "panels of "
+               "16 rows";
+  return std::nullopt;
+}
+
+int64_t WeightSpec::numPanels() const {
+  int64_t panels = 0;
+  for (const Segment &segment : segmentsOf(*this))
+    panels += segment.panels();
+  return panels;
+}
+
+static MemRefType plane(ArrayRef<int64_t> shape, Type element) {
+  return MemRefType::get(shape, element);
+}
+
+static Type scaleElement(Builder &b, ScaleType type) {
+  switch (type) {
+  case ScaleType::F16:
+    return b.getF16Type();
+  case ScaleType::BF16:
+    return b.getBF16Type();
+  case ScaleType::F32:
+    return b.getF32Type();
+  }
+  return b.getF16Type();
+}
+
+namespace {
+struct PlaneTypes {
+  MemRefType codes, scales, zeros, cherryColumns, cherryDeltas;
+};
+} // namespace
+
+static PlaneTypes planeTypes(MLIRContext *context, const WeightSpec &w) {
+  Builder b(context);
+  PlaneTypes types;
+  int64_t scales = w.layout.scaleEntries(w.n, w.k, w.scheme);
+  types.codes = plane({w.layout.codeBytes(w.n, w.k)}, b.getI8Type());
+  types.scales = plane({scales}, scaleElement(b, w.scheme.scaleType));
+  if (w.scheme.hasZeroPoints())
+    types.zeros = plane({scales}, b.getI8Type());
+  if (w.cherries.form != CherryForm::None) {
+    types.cherryColumns =
+        plane({w.cherries.numColumns(w.n, w.k)},
+               b.getIntegerType(8 * w.cherries.columnBytes()));
+    types.cherryDeltas =
+        plane({w.cherries.numDeltas(w.n, w.k)}, b.getF16Type());
+  }
+  return types;
+}
+
+MatmulTypes MatmulTypes::get(MLIRContext *context, const MatmulSpec &spec) {
+  Builder b(context);
+  const WeightSpec &w = spec.weight;
+  MatmulTypes types;
+  if (spec.needsFloatActivations())
+    types.x = plane({spec.m, w.k}, b.getF32Type());
+  if (spec.mode == ActivationMode::Int8) {
+    int64_t group = activationGroup(w.scheme),
+            groups = (w.k + group - 1) / group;
+    types.activationCodes = plane({spec.m, w.k}, b.getI8Type());
+    types.activationScales = plane({spec.m, groups}, b.getF32Type());
+    types.activationSums = plane({spec.m, groups}, b.getI32Type());
+  }
+  PlaneTypes planes = planeTypes(context, w);
+  types.codes = planes.codes;
+  types.scales = planes.scales;
+  types.zeros = planes.zeros;
+  types.cherryColumns = planes.cherryColumns;
+  types.cherryDeltas = planes.cherryDeltas;
+  types.y = plane({spec.m, w.n}, b.getF32Type());
+  return types;
+}
+
+GatherTypes GatherTypes::get(MLIRContext *context, const WeightSpec &spec,
+                             int64_t m) {
+  Builder b(context);
+  PlaneTypes planes = planeTypes(context, spec);
+  return {plane({m}, b.getI32Type()),
+          planes.codes,
+          planes.scales,
+          planes.zeros,
+          planes.cherryColumns,
+          planes.cherryDeltas,
+          plane({m, spec.k}, b.getF32Type())};
+}
+
+//===----------------------------------------------------------------------===//
+// Kernel
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+class MatmulKernel {
+public:
+  MatmulKernel(Emitter &e, const MatmulSpec &spec, const KernelArgs &args)
+      : e(e), spec(spec), args(args) {}
+
+  void emit();
+
+private:
+  void emitPanel(WeightReader &reader);
+  /// Covers all tokens with tiles of at most `most`.
+  void forTokens(int64_t most,
+                 llvm::function_ref<void(Value token, int64_t tokens)> body);
+
+  Emitter &e;
+  const MatmulSpec &spec;
+  const KernelArgs &args;
+};
+
+} // namespace
+
+void MatmulKernel::forTokens(int64_t most,
+                             llvm::function_ref<void(Value, int64_t)> body) {
+  if (!ShapedType::isDynamic(spec.m)) {
+    e.pieces(spec.m, most, {}, [&](Value token, int64_t tokens, ValueRange) {
+      body(token, tokens);
+      return SmallVector<Value>();
+    });
+    return;
+  }
+  Value m = memref::DimOp::create(e, args.y, 0);
+  Value whole = e.mul(e.udiv(m, most), most);
+  e.loop(e.index(0), whole, most, [&](Value token) { body(token, most); });
+  e.loop(whole, m, 1, [&](Value token) { body(token, 1); });
+}
+
+void MatmulKernel::emitPanel(WeightReader &reader) {
+  const WeightSpec &weight = spec.weight;
+  forTokens(maxTokensPerTile(spec.isa, spec.mode, weight.layout.kind),
+            [&](Value token, int64_t tokens) {
+              TilePlan plan = planTile(spec.isa, spec.mode, weight.layout.kind,
+                                       reader.unit(), tokens);
+              MicroTile tile(e, spec, args, reader, plan);
+              // A real loop over row halves: unrolled, LLVM would keep every
+              // broadcast activation of the first half alive for the second.
+              if (plan.rows < 16)
+                e.loop(e.index(0), e.index(16), plan.rows,
+                       [&](Value lane) { tile.emit(token, lane); });
+              else
+                tile.emit(token, e.index(0));
+            });
+  if (weight.cherries.form != CherryForm::None)
+    forTokens(4, [&](Value token, int64_t tokens) {
+      emitCherries(e, spec, args, reader, token, tokens);
+    });
+}
+
+void MatmulKernel::emit() {
+  SmallVector<Segment> segments = segmentsOf(spec.weight);
+  for (const Segment &segment : segments) {
+    auto reader = WeightReader::create(e, spec.weight, segment, spec.isa, args);
+    Value lower = args.begin, upper = args.end;
+    if (segments.size() > 1) {
+      Value first = e.index(segment.panelBegin);
+      lower = e.max(e.sub(args.begin, first), e.index(0));
+      upper = e.min(e.sub(args.end, first), e.index(segment.panels()));
+    }
+    e.loop(lower, upper, 1, [&](Value panel) {
+      reader->setPanel(panel);
+      emitPanel(*reader);
+    });
+  }
+}
+
+func::FuncOp mlir::cq::x86::buildMatmulKernel(OpBuilder &builder, Location loc,
+                                              StringRef name,
+                                              const MatmulSpec &spec,
+                                              const MatmulTypes &types) {
+  OpBuilder::InsertionGuard guard(builder);
+  KernelArgs args;
+  std::pair<MemRefType, Value *> slots[] = {
+      {types.x, &args.x},
+      {types.activationCodes, &args.activationCodes},
+      {types.activationScales, &args.activationScales},
+      {types.activationSums, &args.activationSums},
+      {types.codes, &args.codes},
+      {types.scales, &args.scales},
+      {types.zeros, &args.zeros},
+      {types.cherryColumns, &args.cherryColumns},
+      {types.cherryDeltas, &args.cherryDeltas},
+      {types.y, &args.y}};
+  SmallVector<Type> argTypes;
+  for (auto &[type, slot] : slots)
+    if (type)
+      argTypes.push_back(type);
+  argTypes.append(2, builder.getIndexType());
+  auto func = func::FuncOp::create(builder, loc, name,
+                                   builder.getFunctionType(argTypes, {}));
+  Block *entry = func.addEntryBlock();
+  unsigned next = 0;
+  for (auto &[type, slot] : slots)
+    if (type)
+      *slot = entry->getArgument(next++);
+  args.begin = entry->getArgument(next++);
+  args.end = entry->getArgument(next++);
+
+  Emitter e(loc, builder);
+  e.setInsertionPointToStart(entry);
+  MatmulKernel(e, spec, args).emit();
+  func::ReturnOp::create(e);
+  return func;
+}

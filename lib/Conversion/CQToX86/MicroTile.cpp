@@ -1,0 +1,281 @@
+//===- MicroTile.cpp - 16 rows times a few tokens -------------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "MicroTile.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+using namespace mlir::cq::x86;
+
+MicroTile::MicroTile(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
+                     WeightReader &reader, const TilePlan &plan)
+    : e(e), spec(spec), args(args), reader(reader), plan(plan), isa(spec.isa),
+      scheme(reader.scheme()), parts(plan.rows / isa.lanes()),
+      fields(planFields(reader.unit(), scheme.maxCode(), isa.maxOperand(),
+                        plan.inPlace)),
+      exponentList(exponents(fields)) {}
+
+void MicroTile::emit(Value token, Value lane) {
+  tokenBase = token;
+  laneBase = lane;
+  storeTile(spec.mode == ActivationMode::Int8 ? emitInt8() : emitFloat());
+}
+
+//===----------------------------------------------------------------------===//
+// Pieces both modes share
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> MicroTile::loadUnit(Value column, int64_t offset,
+                                       unsigned part) {
+  SmallVector<Value> vectors;
+  for (unsigned v = 0; v < reader.unit().vectors; ++v)
+    vectors.push_back(reader.loadVector(column, offset, v, lane(part)));
+  return vectors;
+}
+
+Value MicroTile::weightGroup(Value column) {
+  return scheme.group == 0 ? e.index(0) : e.udiv(column, scheme.group);
+}
+
+Value MicroTile::loadScales(Value group, unsigned part) {
+  Value scales = reader.loadScales(group, lane(part));
+  if (scheme.grid == Grid::HalfStep)
+    scales = arith::MulFOp::create(e, scales, e.constF32(0.5f, isa.lanes()));
+  return scales;
+}
+
+void MicroTile::storeTile(ValueRange accumulators) {
+  auto storeAll = [&](bool masked) {
+    for (unsigned p = 0; p < parts; ++p)
+      for (unsigned t = 0; t < plan.tokens; ++t)
+        storeRows(e, args.y, token(t), reader, lane(p),
+                  accumulators[part(p, t)], masked);
+  };
+  forPanelEdge(e, reader, storeAll);
+}
+
+//===----------------------------------------------------------------------===//
+// int8 activations
+//===----------------------------------------------------------------------===//
+
+Value MicroTile::broadcastQuad(int64_t t, Value column, int64_t length) {
+  Value quad;
+  if (length == 4) {
+    quad = e.loadVector(args.activationCodes, {token(t), column}, 4);
+  } else {
+    SmallVector<Value> codes;
+    for (int64_t i = 0; i < 4; ++i)
+      codes.push_back(i < length ? e.load(args.activationCodes,
+                                          {token(t), e.add(column, i)})
+                                 : e.constInt(8, 0));
+    quad = e.fromElements(codes);
+  }
+  // Through one i32, so that it becomes a broadcast from memory.
+  Value word = e.extract(e.bitcast(quad, e.getI32Type()), 0);
+  return e.bitcast(e.splat(word, isa.lanes()), e.getI8Type());
+}
+
+SmallVector<Value> MicroTile::productsInt8(Value column, int64_t length,
+                                           ValueRange totals) {
+  reader.prepare(column, length);
+  SmallVector<Accumulator> sums;
+  for (Value total : totals)
+    sums.push_back({total, nullptr, 0});
+  DotProduct dot(e, isa);
+  int64_t unitColumns = reader.unit().columns();
+  SmallVector<unsigned> turns(exponentList.size(), 0);
+  for (int64_t offset = 0; offset < length; offset += unitColumns) {
+    SmallVector<SmallVector<Value>> vectors;
+    for (unsigned p = 0; p < parts; ++p)
+      vectors.push_back(loadUnit(column, offset, p));
+    for (const Field &field : fields) {
+      int64_t at = offset + 4 * field.quad;
+      // Quads past the end of K hold padding: there is no activation for them.
+      if (at >= length)
+        continue;
+      unsigned exponent =
+          llvm::find(exponentList, field.exponent) - exponentList.begin();
+      unsigned chain = turns[exponent]++ % plan.chains;
+      SmallVector<Value> operands;
+      for (unsigned p = 0; p < parts; ++p)
+        operands.push_back(emitField(e, field, vectors[p]));
+      for (unsigned t = 0; t < plan.tokens; ++t) {
+        Value activation = broadcastQuad(t, e.add(column, at),
+                                         std::min<int64_t>(4, length - at));
+        for (unsigned p = 0; p < parts; ++p) {
+          unsigned i = (exponent * plan.chains + chain) * parts * plan.tokens +
+                       part(p, t);
+          dot.accumulate(sums[i], operands[p], field.max, activation);
+        }
+      }
+    }
+  }
+  SmallVector<Value> result;
+  for (Accumulator &sum : sums) {
+    dot.finish(sum);
+    result.push_back(sum.total);
+  }
+  return result;
+}
+
+/// Σ over exponents and chains of total · 2^exponent: exact, because a sum of
+/// fields that lie s bits up is a multiple of 2^s.
+static Value combine(Emitter &e, ArrayRef<int> exponents, unsigned chains,
+                     llvm::function_ref<Value(unsigned)> total) {
+  Value sum;
+  for (auto [index, exponent] : llvm::enumerate(exponents)) {
+    Value part;
+    for (unsigned c = 0; c < chains; ++c) {
+      Value value = total(static_cast<unsigned>(index) * chains + c);
+      part = part ? arith::AddIOp::create(e, part, value).getResult() : value;
+    }
+    int64_t lanes = cast<VectorType>(part.getType()).getNumElements();
+    if (exponent < 0)
+      part = arith::ShRSIOp::create(e, part, e.constI32(-exponent, lanes));
+    else
+      part = e.shift(part, -exponent);
+    sum = sum ? arith::AddIOp::create(e, sum, part).getResult() : part;
+  }
+  return sum;
+}
+
+SmallVector<Value> MicroTile::fold(Value column, ValueRange totals,
+                                   ValueRange accumulators) {
+  Value group = weightGroup(column);
+  Value activationGroupIndex = e.udiv(column, activationGroup(scheme));
+  int64_t lanes = isa.lanes();
+  SmallVector<Value> scales, zeros, result(parts * plan.tokens);
+  for (unsigned p = 0; p < parts; ++p) {
+    scales.push_back(loadScales(group, p));
+    if (scheme.hasZeroPoints())
+      zeros.push_back(reader.loadZeros(group, lane(p)));
+  }
+  for (unsigned t = 0; t < plan.tokens; ++t) {
+    Value s = e.splat(
+        e.load(args.activationScales, {token(t), activationGroupIndex}), lanes);
+    Value sum = e.load(args.activationSums, {token(t), activationGroupIndex});
+    for (unsigned p = 0; p < parts; ++p) {
+      Value i = combine(e, exponentList, plan.chains, [&](unsigned index) {
+        return totals[index * parts * plan.tokens + part(p, t)];
+      });
+      Value offset;
+      if (scheme.grid == Grid::Symmetric) {
+        offset = e.splat(
+            arith::MulIOp::create(e, sum, e.constI32(scheme.offset())), lanes);
+      } else if (scheme.grid == Grid::HalfStep) {
+        i = arith::AddIOp::create(e, i, i);
+        offset = e.splat(
+            arith::MulIOp::create(e, sum, e.constI32(scheme.maxCode())), lanes);
+      } else {
+        offset = arith::MulIOp::create(e, zeros[p], e.splat(sum, lanes));
+      }
+      i = arith::SubIOp::create(e, i, offset);
+      Value value = arith::SIToFPOp::create(e, e.vec(lanes, e.getF32Type()), i);
+      Value scale = arith::MulFOp::create(e, scales[p], s);
+      result[part(p, t)] =
+          LLVM::FMAOp::create(e, value, scale, accumulators[part(p, t)]);
+    }
+  }
+  return result;
+}
+
+SmallVector<Value> MicroTile::emitInt8() {
+  unsigned tile = parts * plan.tokens;
+  SmallVector<Value> accumulators(tile, e.constF32(0.0f, isa.lanes()));
+  SmallVector<Value> zeros(tile * exponentList.size() * plan.chains,
+                           e.constI32(0, isa.lanes()));
+  return e.pieces(
+      spec.weight.k, activationGroup(scheme), accumulators,
+      [&](Value column, int64_t length, ValueRange carried) {
+        SmallVector<Value> totals =
+            e.pieces(length, std::min(plan.columnsPerStep, length), zeros,
+                     [&](Value offset, int64_t step, ValueRange sums) {
+                       return productsInt8(e.add(column, offset), step, sums);
+                     });
+        return fold(column, totals, carried);
+      });
+}
+
+//===----------------------------------------------------------------------===//
+// f32 activations
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> MicroTile::productsFloat(Value column, int64_t length,
+                                            ValueRange sums, ValueRange zeros) {
+  reader.prepare(column, length);
+  SmallVector<Value> result(sums);
+  int64_t lanes = isa.lanes(), unitColumns = reader.unit().columns();
+  auto codes = [&](Value word, unsigned bit) {
+    return e.andMask(e.shift(word, static_cast<int>(bit)), scheme.maxCode());
+  };
+  for (int64_t offset = 0; offset < length; offset += unitColumns) {
+    SmallVector<SmallVector<Value>> words(parts);
+    for (unsigned p = 0; p < parts; ++p)
+      for (Value vector : loadUnit(column, offset, p))
+        words[p].push_back(e.bitcast(vector, e.getI32Type()));
+    for (auto [q, quad] : llvm::enumerate(reader.unit().quads)) {
+      SmallVector<Value> placed;
+      for (unsigned p = 0; p < parts; ++p)
+        placed.push_back(emitQuadWord(e, quad, words[p]));
+      for (int64_t j = 0, at = offset + 4 * q; j < 4 && at < length;
+           ++j, ++at) {
+        SmallVector<Value> levels;
+        for (unsigned p = 0; p < parts; ++p) {
+          Value u = codes(placed[p], 8 * j + quad.shiftClass);
+          if (scheme.grid == Grid::HalfStep)
+            u = arith::AddIOp::create(e, u, u);
+          Value offsetValue =
+              scheme.hasZeroPoints()
+                  ? zeros[p]
+                  : e.constI32(scheme.grid == Grid::HalfStep ? scheme.maxCode()
+                                                             : scheme.offset(),
+                               lanes);
+          u = arith::SubIOp::create(e, u, offsetValue);
+          levels.push_back(
+              arith::SIToFPOp::create(e, e.vec(lanes, e.getF32Type()), u));
+        }
+        for (unsigned t = 0; t < plan.tokens; ++t) {
+          Value x =
+              e.splat(e.load(args.x, {token(t), e.add(column, at)}), lanes);
+          for (unsigned p = 0; p < parts; ++p)
+            result[part(p, t)] =
+                LLVM::FMAOp::create(e, levels[p], x, result[part(p, t)]);
+        }
+      }
+    }
+  }
+  return result;
+}
+
+SmallVector<Value> MicroTile::emitFloat() {
+  SmallVector<Value> zeroSums(parts * plan.tokens,
+                              e.constF32(0.0f, isa.lanes()));
+  return e.pieces(
+      spec.weight.k, scheme.groupLength(spec.weight.k), zeroSums,
+      [&](Value column, int64_t length, ValueRange carried) {
+        Value group = weightGroup(column);
+        SmallVector<Value> zeros;
+        for (unsigned p = 0; p < parts && scheme.hasZeroPoints(); ++p)
+          zeros.push_back(reader.loadZeros(group, lane(p)));
+        SmallVector<Value> sums = e.pieces(
+            length, std::min(plan.columnsPerStep, length), zeroSums,
+            [&](Value offset, int64_t step, ValueRange partial) {
+              return productsFloat(e.add(column, offset), step, partial, zeros);
+            });
+        SmallVector<Value> result;
+        for (unsigned p = 0; p < parts; ++p) {
+          Value scales = loadScales(group, p);
+          for (unsigned t = 0; t < plan.tokens; ++t)
+            result.push_back(LLVM::FMAOp::create(e, sums[part(p, t)], scales,
+                                                 carried[part(p, t)]));
+        }
+        return result;
+      });
+}

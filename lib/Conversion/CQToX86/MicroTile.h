@@ -1,0 +1,72 @@
+//===- MicroTile.h - 16 rows times a few tokens -----------------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_LIB_CONVERSION_CQTOX86_MICROTILE_H
+#define CQ_LIB_CONVERSION_CQTOX86_MICROTILE_H
+
+#include "DotProduct.h"
+#include "Epilogue.h"
+#include "Heuristics.h"
+#include "UnpackUnit.h"
+#include "WeightReader.h"
+
+namespace mlir::cq::x86 {
+
+/// Writes the sums of one tile over all of K: unpack × dot product × group
+/// fold.
+class MicroTile {
+public:
+  MicroTile(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
+            WeightReader &reader, const TilePlan &plan);
+
+  /// Rows [lane, lane + plan.rows) of the reader's panel × tokens
+  /// [token, token + plan.tokens), stored to y (without cherries).
+  void emit(Value token, Value lane);
+
+private:
+  SmallVector<Value> emitInt8();
+  SmallVector<Value> emitFloat();
+  /// One step of the inner loop: products of columns [column, column + length).
+  SmallVector<Value> productsInt8(Value column, int64_t length,
+                                  ValueRange totals);
+  SmallVector<Value> productsFloat(Value column, int64_t length,
+                                   ValueRange sums, ValueRange zeros);
+  /// acc = fma(float(i), S·s, acc) for every part and token.
+  SmallVector<Value> fold(Value column, ValueRange totals,
+                          ValueRange accumulators);
+  Value broadcastQuad(int64_t token, Value column, int64_t length);
+  Value weightGroup(Value column);
+  SmallVector<Value> loadUnit(Value column, int64_t offset, unsigned part);
+  /// S, or S/2 for half-step, of the lanes of a part.
+  Value loadScales(Value group, unsigned part);
+  void storeTile(ValueRange accumulators);
+
+  unsigned part(unsigned part, unsigned token) const {
+    return part * plan.tokens + token;
+  }
+  Value lane(unsigned part) {
+    return e.add(laneBase, int64_t(part) * isa.lanes());
+  }
+  Value token(int64_t t) { return e.add(tokenBase, t); }
+
+  Emitter &e;
+  const MatmulSpec &spec;
+  const KernelArgs &args;
+  WeightReader &reader;
+  TilePlan plan;
+  ISA isa;
+  Scheme scheme;
+  unsigned parts;
+  SmallVector<Field> fields;
+  SmallVector<int> exponentList;
+  Value tokenBase, laneBase;
+};
+
+} // namespace mlir::cq::x86
+
+#endif // CQ_LIB_CONVERSION_CQTOX86_MICROTILE_H

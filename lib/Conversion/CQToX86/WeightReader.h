@@ -1,0 +1,88 @@
+//===- WeightReader.h - Vectors of codes, scales and zero points --*- C++
+//-*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_LIB_CONVERSION_CQTOX86_WEIGHTREADER_H
+#define CQ_LIB_CONVERSION_CQTOX86_WEIGHTREADER_H
+
+#include "Emitter.h"
+#include "cq/Conversion/CQToX86/Kernels.h"
+
+namespace mlir::cq::x86 {
+
+/// The memrefs of a product kernel; absent ones are null.
+struct KernelArgs {
+  Value x, activationCodes, activationScales, activationSums;
+  Value codes, scales, zeros, cherryColumns, cherryDeltas, y;
+  Value begin, end;
+};
+
+/// Rows of one bit width, in panels of 16 (the last may have fewer).
+struct Segment {
+  unsigned bits = 0;
+  int64_t rowBegin = 0, rows = 0;
+  int64_t panelBegin = 0; ///< first task
+  int64_t codeOffset = 0; ///< first byte in the code plane
+  int64_t panels() const { return (rows + 15) / 16; }
+  bool ragged() const { return rows % 16 != 0; }
+};
+SmallVector<Segment> segmentsOf(const WeightSpec &spec);
+
+/// Strides of the scale plane, derived from the layout's own answers.
+struct ScaleStrides {
+  int64_t row, panel, group;
+  static ScaleStrides get(const WeightSpec &spec);
+};
+
+/// Reads panels of 16 rows of a weight, whatever its layout: codes as the
+/// vectors of `unit()`, scales as f32 and zero points as i32 in lanes of rows.
+class WeightReader {
+public:
+  static std::unique_ptr<WeightReader> create(Emitter &e,
+                                              const WeightSpec &spec,
+                                              const Segment &segment, ISA isa,
+                                              const KernelArgs &args);
+  virtual ~WeightReader() = default;
+
+  /// Moves to a panel, counted from the segment's first.
+  virtual void setPanel(Value panel);
+  /// Called once before the vectors of columns [column, column + length).
+  virtual void prepare(Value column, int64_t length) {}
+  /// Vector `vector` of the unit at `offset` columns from the prepared
+  /// `column`: the bytes of lanes [lane, lane + isa.lanes()).
+  virtual Value loadVector(Value column, int64_t offset, unsigned vector,
+                           Value lane) = 0;
+  virtual Value loadScales(Value group, Value lane) = 0;
+  virtual Value loadZeros(Value group, Value lane) = 0;
+
+  const PanelUnit &unit() const { return *unitTable; }
+  const Scheme &scheme() const { return segmentScheme; }
+  const Segment &segment() const { return seg; }
+  /// The weight row of a lane of the current panel.
+  Value row(Value lane) { return e.add(rowBase, lane); }
+  /// How many of the rows from `lane` on exist (may be ≤ 0).
+  Value validRows(Value lane);
+
+protected:
+  WeightReader(Emitter &e, const WeightSpec &spec, const Segment &segment,
+               ISA isa, const KernelArgs &args, const PanelUnit &unit);
+
+  Emitter &e;
+  const WeightSpec &spec;
+  Segment seg;
+  Scheme segmentScheme; ///< with the segment's bits
+  ISA isa;
+  const KernelArgs &args;
+  const PanelUnit *unitTable;
+  ScaleStrides strides;
+  Value panel, rowBase;
+};
+
+} // namespace mlir::cq::x86
+
+#endif // CQ_LIB_CONVERSION_CQTOX86_WEIGHTREADER_H
