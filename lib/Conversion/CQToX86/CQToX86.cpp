@@ -17,10 +17,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
-#include "llvm/MC/MCSubtargetInfo.h"
-#include "llvm/MC/TargetRegistry.h"
-#include "llvm/Support/TargetSelect.h"
-#include "llvm/TargetParser/Triple.h"
+#include "llvm/TargetParser/X86TargetParser.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_CONVERTCQTOX86PASS
@@ -224,25 +221,15 @@ struct ConvertDynamicQuantize : KernelPattern<DynamicQuantizeOp> {
 std::optional<ISA> resolveISA(StringRef isa, StringRef cpu) {
   if (!isa.empty())
     return ISA::parse(isa);
-  if (cpu.empty())
+  if (cpu.empty() || cpu == "host")
     return ISA::host();
-  LLVMInitializeX86TargetInfo();
-  LLVMInitializeX86TargetMC();
-  llvm::Triple triple("x86_64-unknown-linux-gnu");
-  std::string error;
-  const llvm::Target *target =
-      llvm::TargetRegistry::lookupTarget(triple, error);
-  if (!target)
+  if (llvm::X86::parseArchX86(cpu) == llvm::X86::CK_None)
     return std::nullopt;
-  std::unique_ptr<llvm::MCSubtargetInfo> info(
-      target->createMCSubtargetInfo(triple, cpu, ""));
-  if (!info || !info->isCPUStringValid(cpu))
-    return std::nullopt;
+  SmallVector<StringRef> names;
+  llvm::X86::getFeaturesForCPU(cpu, names);
   llvm::StringMap<bool> features;
-  for (const llvm::SubtargetFeatureKV &feature :
-       info->getAllProcessorFeatures())
-    if (info->getFeatureBits().test(feature.Value))
-      features[feature.Key] = true;
+  for (StringRef name : names)
+    features[name] = true;
   return ISA::fromFeatures(features);
 }
 

@@ -98,9 +98,8 @@ static PlaneTypes planeTypes(MLIRContext *context, const WeightSpec &w) {
   if (w.scheme.hasZeroPoints())
     types.zeros = plane({scales}, b.getI8Type());
   if (w.cherries.form != CherryForm::None) {
-    types.cherryColumns =
-        plane({w.cherries.numColumns(w.n, w.k)},
-               b.getIntegerType(8 * w.cherries.columnBytes()));
+    types.cherryColumns = plane({w.cherries.numColumns(w.n, w.k)},
+                                b.getIntegerType(8 * w.cherries.columnBytes()));
     types.cherryDeltas =
         plane({w.cherries.numDeltas(w.n, w.k)}, b.getF16Type());
   }

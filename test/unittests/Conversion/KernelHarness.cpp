@@ -112,11 +112,15 @@ bool KernelHarness::compile() {
   return true;
 }
 
-bool KernelHarness::call(llvm::StringRef kernel,
-                         llvm::ArrayRef<Argument> memrefs, int64_t begin,
-                         int64_t end) {
+std::function<void(int64_t, int64_t)>
+KernelHarness::bind(llvm::StringRef kernel, llvm::ArrayRef<Argument> memrefs) {
+  auto function = engine->lookupPacked(("_mlir_ciface_" + kernel).str());
+  if (!function) {
+    llvm::errs() << llvm::toString(function.takeError()) << '\n';
+    return nullptr;
+  }
   // pointer, pointer, offset, sizes, strides
-  std::vector<std::vector<int64_t>> descriptors;
+  auto descriptors = std::make_shared<std::vector<std::vector<int64_t>>>();
   for (const Argument &argument : memrefs) {
     int64_t address = reinterpret_cast<int64_t>(argument.data);
     std::vector<int64_t> words{address, address, 0};
@@ -125,19 +129,25 @@ bool KernelHarness::call(llvm::StringRef kernel,
     words.resize(3 + 2 * rank);
     for (int64_t i = rank - 1; i >= 0; stride *= argument.shape[i--])
       words[3 + rank + i] = stride;
-    descriptors.push_back(std::move(words));
+    descriptors->push_back(std::move(words));
   }
-  std::vector<void *> pointers, packed;
-  for (auto &words : descriptors)
-    pointers.push_back(words.data());
-  for (void *&pointer : pointers)
-    packed.push_back(&pointer);
-  packed.push_back(&begin);
-  packed.push_back(&end);
-  llvm::Error error =
-      engine->invokePacked(("_mlir_ciface_" + kernel).str(), packed);
-  if (!error)
-    return true;
-  llvm::errs() << llvm::toString(std::move(error)) << '\n';
-  return false;
+  return [descriptors, call = *function](int64_t begin, int64_t end) {
+    llvm::SmallVector<void *, 16> pointers, packed;
+    for (auto &words : *descriptors)
+      pointers.push_back(words.data());
+    for (void *&pointer : pointers)
+      packed.push_back(&pointer);
+    packed.push_back(&begin);
+    packed.push_back(&end);
+    call(packed.data());
+  };
+}
+
+bool KernelHarness::call(llvm::StringRef kernel,
+                         llvm::ArrayRef<Argument> memrefs, int64_t begin,
+                         int64_t end) {
+  auto bound = bind(kernel, memrefs);
+  if (bound)
+    bound(begin, end);
+  return static_cast<bool>(bound);
 }

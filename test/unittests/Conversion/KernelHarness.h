@@ -14,6 +14,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
+#include <functional>
 #include <memory>
 
 namespace mlir {
@@ -57,6 +58,12 @@ public:
   };
   bool call(llvm::StringRef kernel, llvm::ArrayRef<Argument> memrefs,
             int64_t begin, int64_t end);
+
+  /// The kernel bound to its memrefs: calls without look-up or marshalling.
+  /// Threads may share it. Null with a message on stderr if there is none of
+  /// that name.
+  std::function<void(int64_t begin, int64_t end)>
+  bind(llvm::StringRef kernel, llvm::ArrayRef<Argument> memrefs);
 
 private:
   MLIRContext ctx;

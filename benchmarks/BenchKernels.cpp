@@ -1,0 +1,213 @@
+//===- BenchKernels.cpp - Generated kernels beside the memory's bandwidth -===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+//   cq-bench-kernels --shape=4096x14336 --scheme=b3-g64 --tokens=1 --threads=2
+//
+// Weights are copied until they are several times larger than the last cache
+// (--resident leaves one copy), and the bandwidth printed beside is that of
+// plain reads with the same threads in the same run.
+//
+//===----------------------------------------------------------------------===//
+
+#include "../test/unittests/Conversion/KernelHarness.h"
+#include "cq/Runtime/Runtime.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Format.h"
+#include <chrono>
+#include <random>
+#include <vector>
+
+using namespace mlir;
+using namespace mlir::cq;
+using namespace mlir::cq::x86;
+using namespace mlir::cq::x86::test;
+
+namespace cl = llvm::cl;
+static cl::list<std::string> shapes("shape",
+                                    cl::desc("NxK of a weight (repeatable)"),
+                                    cl::CommaSeparated);
+static cl::list<std::string>
+    schemes("scheme", cl::desc("as b3-g64-symmetric-f16"), cl::CommaSeparated);
+static cl::list<int64_t> tokenCounts("tokens", cl::desc("tokens M"),
+                                     cl::CommaSeparated);
+static cl::opt<int> threads("threads", cl::desc("threads"), cl::init(1));
+static cl::opt<std::string>
+    isaName("isa", cl::desc("vector level (default: the host's)"));
+static cl::opt<std::string> cherryForm("cherries",
+                                       cl::desc("none, slot, column, element"),
+                                       cl::init("none"));
+static cl::opt<bool> resident("resident", cl::desc("one copy of the weight"));
+static cl::opt<double> seconds("seconds", cl::desc("time per measurement"),
+                               cl::init(0.5));
+
+using Clock = std::chrono::steady_clock;
+static double since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+template <typename Body> static void parallel(int64_t tasks, Body body) {
+  cq_parallel_for(
+      [](void *context, int64_t begin, int64_t end) {
+        (*static_cast<Body *>(context))(begin, end);
+      },
+      &body, tasks);
+}
+
+/// Bytes a second of plain reads, with all threads.
+static double readBandwidth() {
+  constexpr int64_t kBlock = 1 << 20, kBlocks = 256;
+  std::vector<uint64_t> memory(kBlock / 8 * kBlocks, 1);
+  std::vector<uint64_t> sums(kBlocks);
+  double best = 0;
+  for (int round = 0; round < 5; ++round) {
+    auto start = Clock::now();
+    parallel(kBlocks, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) {
+        uint64_t sum = 0;
+        for (int64_t i = 0; i < kBlock / 8; ++i)
+          sum += memory[b * kBlock / 8 + i];
+        sums[b] = sum;
+      }
+    });
+    best = std::max(best, double(kBlock) * kBlocks / since(start));
+  }
+  volatile uint64_t keep = sums[0];
+  (void)keep;
+  return best;
+}
+
+static void fillRandom(GuardedBuffer &buffer, std::mt19937 &random) {
+  for (int64_t i = 0; i < buffer.size(); ++i)
+    buffer.as<uint8_t>()[i] = static_cast<uint8_t>(random() >> 7);
+}
+
+static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
+                    ISA isa, double bandwidth) {
+  CherrySpec cherries;
+  if (auto form = parseCherryForm(cherryForm);
+      form && *form != CherryForm::None)
+    cherries = CherrySpec::fromRatio(*form, 1.0 / 256, k);
+  MatmulSpec spec{{scheme, Layout::uniform(LayoutKind::Panel16, n, scheme.bits),
+                   cherries, n, k},
+                  ActivationMode::Int8,
+                  m,
+                  isa};
+  KernelHarness harness;
+  OpBuilder builder = harness.builder();
+  auto compileStart = Clock::now();
+  buildMatmulKernel(builder, builder.getUnknownLoc(), "kernel", spec,
+                    MatmulTypes::get(harness.context(), spec));
+  if (!harness.compile())
+    exit(1);
+  double compileTime = since(compileStart);
+
+  const WeightSpec &w = spec.weight;
+  PlaneBytes bytes = planeBytes(n, k, scheme, w.layout, cherries);
+  int64_t copies =
+      resident ? 1 : std::max<int64_t>(2, (192 << 20) / bytes.total());
+  int64_t group = activationGroup(scheme), groups = (k + group - 1) / group;
+  std::mt19937 random(7);
+  std::vector<GuardedBuffer> memory;
+  auto allocate = [&](int64_t size) -> GuardedBuffer & {
+    // Planes are 64-byte aligned in artefacts; guarded buffers end where they
+    // end.
+    memory.emplace_back((size + 63) / 64 * 64);
+    fillRandom(memory.back(), random);
+    return memory.back();
+  };
+  using Argument = KernelHarness::Argument;
+  SmallVector<Argument> activations;
+  if (spec.needsFloatActivations()) {
+    auto &x = allocate(4 * m * k);
+    std::fill_n(x.as<float>(), m * k, 0.5f);
+    activations.push_back({x.as<void>(), {m, k}});
+  }
+  activations.push_back({allocate(m * k).as<void>(), {m, k}});
+  auto &scales = allocate(4 * m * groups);
+  std::fill_n(scales.as<float>(), m * groups, 0.01f);
+  activations.push_back({scales.as<void>(), {m, groups}});
+  activations.push_back({allocate(4 * m * groups).as<void>(), {m, groups}});
+  Argument y{allocate(4 * m * n).as<void>(), {m, n}};
+  std::vector<std::function<void(int64_t, int64_t)>> kernels;
+  for (int64_t c = 0; c < copies; ++c) {
+    SmallVector<Argument> arguments(activations);
+    int64_t entries = w.layout.scaleEntries(n, k, scheme);
+    arguments.push_back({allocate(bytes.codes).as<void>(), {bytes.codes}});
+    auto &s = allocate(bytes.scales);
+    std::fill_n(s.as<uint16_t>(), bytes.scales / 2, uint16_t(0x2000));
+    arguments.push_back({s.as<void>(), {entries}});
+    if (scheme.hasZeroPoints())
+      arguments.push_back({allocate(bytes.zeros).as<void>(), {entries}});
+    if (cherries.form != CherryForm::None) {
+      auto &columns = allocate(bytes.cherryColumns);
+      if (cherries.columnBytes() == 2)
+        for (int64_t i = 0; i < cherries.numColumns(n, k); ++i)
+          columns.as<uint16_t>()[i] = static_cast<uint16_t>(random() % k);
+      arguments.push_back({columns.as<void>(), {cherries.numColumns(n, k)}});
+      auto &deltas = allocate(bytes.cherryDeltas);
+      std::fill_n(deltas.as<uint16_t>(), bytes.cherryDeltas / 2,
+                  uint16_t(0x2000));
+      arguments.push_back({deltas.as<void>(), {cherries.numDeltas(n, k)}});
+    }
+    arguments.push_back(y);
+    kernels.push_back(harness.bind("kernel", arguments));
+  }
+  int64_t panels = w.numPanels(), runs = 0;
+  parallel(panels, kernels[0]);
+  auto start = Clock::now();
+  do
+    parallel(panels, kernels[runs++ % copies]);
+  while (since(start) < seconds);
+  double each = since(start) / runs, rate = double(bytes.total()) / each;
+  llvm::outs() << llvm::format(
+      "%6ldx%-6ld %-22s M=%-3ld %9.1f us %7.1f Gw/s %8.1f GMAC/s %6.2f GB/s "
+      "(%3.0f%% of "
+      "reads)  %.3f bpw  compiled in %.0f ms\n",
+      n, k, scheme.str().c_str(), m, each * 1e6, double(n) * k / each / 1e9,
+      double(n) * k * m / each / 1e9, rate / 1e9, 100 * rate / bandwidth,
+      bytes.bitsPerWeight(n, k), compileTime * 1e3);
+}
+
+int main(int argc, char **argv) {
+  cl::ParseCommandLineOptions(argc, argv, "Times generated x86 kernels\n");
+  if (shapes.empty())
+    shapes.push_back("4096x4096");
+  if (schemes.empty())
+    schemes.push_back("b3-g64");
+  if (tokenCounts.empty())
+    tokenCounts.push_back(1);
+  std::optional<ISA> isa = isaName.empty() ? ISA::host() : ISA::parse(isaName);
+  if (!isa || !isa->runsOnHost()) {
+    llvm::errs() << "cq-bench-kernels: isa '" << isaName
+                 << "' is unknown or does not run on this machine\n";
+    return 1;
+  }
+  cq_set_threads(threads);
+  double bandwidth = readBandwidth();
+  llvm::outs() << llvm::format("%s, %d threads, reads %.1f GB/s\n",
+                               isa->str().c_str(), int(threads),
+                               bandwidth / 1e9);
+  for (const std::string &shape : shapes)
+    for (const std::string &text : schemes)
+      for (int64_t m : tokenCounts) {
+        int64_t n = 0, k = 0;
+        auto [rows, columns] = llvm::StringRef(shape).split('x');
+        llvm::Expected<Scheme> scheme = Scheme::parse(text);
+        if (!scheme || rows.getAsInteger(10, n) ||
+            columns.getAsInteger(10, k) || n <= 0 || k <= 0 || m <= 0) {
+          if (!scheme)
+            llvm::errs() << "cq-bench-kernels: "
+                         << llvm::toString(scheme.takeError()) << '\n';
+          else
+            llvm::errs() << "cq-bench-kernels: a shape is NxK, not '" << shape
+                         << "'\n";
+          return 1;
+        }
+        measure(n, k, *scheme, m, *isa, bandwidth);
+      }
+}
