@@ -41,7 +41,7 @@ struct Chunk {
 struct LanguageModel::Implementation {
   std::unique_ptr<CompiledModule> code;
   std::unique_ptr<ParameterArchive> archive;
-  std::unique_ptr<ParameterTable> parameters;
+  std::optional<ParameterTable> parameters;
   std::shared_ptr<Tokenizer> tokenizer;
   std::vector<Chunk> chunks; ///< ascending
   int64_t width = 0, vocabulary = 0, context = 0, position = 0;
@@ -189,7 +189,7 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   auto table = ParameterTable::bind(interface, *impl->archive);
   if (!table)
     return table.takeError();
-  impl->parameters = std::move(*table);
+  impl->parameters.emplace(std::move(*table));
 
   // Without cq.tokenizer, the checkpoint itself may hold one.
   std::string tokenizer = stringAttribute(interface, "tokenizer");

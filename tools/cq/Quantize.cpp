@@ -1,0 +1,302 @@
+//===- Quantize.cpp - cq quantize: module to artefact folder --* -*- C++
+//-*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+//
+// A thin main over the passes: `--print-pipeline` prints what cq-opt would be
+// given. The folder is filled under a temporary name and renamed when whole.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Verbs.h"
+#include "cq/Model/Parameters.h"
+#include "cq/Model/Tokenizer.h"
+#include "cq/Pipelines/InitAll.h"
+#include "cq/Solver/Plan.h"
+#include "cq/Support/Progress.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+namespace cl = llvm::cl;
+
+static cl::SubCommand
+    command("quantize",
+            "Decides how every weight is stored, packs the weights, "
+            "writes a self-contained folder");
+static cl::OptionCategory options("quantize options");
+static cl::opt<std::string> input(cl::Positional, cl::Required,
+                                  cl::desc("<module made by cq import>"),
+                                  cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    output("o", cl::value_desc("folder"),
+           cl::desc("Where model.mlir, model.safetensors, plan.json and "
+                    "tokenizer.gguf go"),
+           cl::sub(command), cl::cat(options));
+static cl::opt<bool> force("force", cl::desc("Replace an existing folder"),
+                           cl::sub(command), cl::cat(options));
+static cl::opt<bool> dryRun("dry-run",
+                            cl::desc("Print the plan's sizes, write nothing"),
+                            cl::sub(command), cl::cat(options));
+static cl::opt<bool>
+    printPipeline("print-pipeline",
+                  cl::desc("Print the pass pipeline for cq-opt and stop"),
+                  cl::sub(command), cl::cat(options));
+
+// Options that go to the cq-quantize pipeline as they are; its own defaults
+// hold for those that are not given.
+static cl::opt<std::string>
+    bits("bits", cl::desc("Bits of a weight's code: 2, 3, 4, 5, 6 or 8"),
+         cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    groupSize("group-size",
+              cl::desc("Columns that share a scale: 32, 64, 128; 0 = the row"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    grid("grid", cl::desc("Levels: symmetric, affine or half-step"),
+         cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    quantizer("quantizer",
+              cl::desc("rtn (round to nearest) or mse (scale search)"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    cherryForm("cherry-form",
+               cl::desc("Weights kept precise: none, slot, element or column"),
+               cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    cherryRatio("cherry-ratio",
+                cl::desc("Their share, e.g. 0.00390625 (1/256)"),
+                cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    cherries("cherries",
+             cl::desc("What makes a cherry: quant-error or magnitude"),
+             cl::sub(command), cl::cat(options));
+static cl::opt<std::string> keep("keep",
+                                 cl::desc("Leave weights of matching names as "
+                                          "they are (REGEX,REGEX…)"),
+                                 cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    overrides("override",
+              cl::desc("REGEX:SCHEME,… e.g. attn_v:b4-g64-symmetric-f16"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<std::string> plan("plan", cl::value_desc("file"),
+                                 cl::desc("Apply this plan instead of solving"),
+                                 cl::sub(command), cl::cat(options));
+
+/// "cq-quantize{bits=3 …}" with the options that were given.
+static std::string quantizeStage(llvm::StringRef planOut) {
+  std::string text;
+  for (auto [name, value] :
+       {std::pair<const char *, llvm::StringRef>("bits", bits),
+        {"group-size", groupSize},
+        {"grid", grid},
+        {"quantizer", quantizer},
+        {"cherry-form", cherryForm},
+        {"cherry-ratio", cherryRatio},
+        {"cherries", cherries},
+        {"keep", keep},
+        {"override", overrides},
+        {"plan", plan},
+        {"plan-out", planOut}})
+    if (!value.empty())
+      text += (text.empty() ? "" : " ") + std::string(name) + "=" + value.str();
+  return "cq-quantize{" + text + "}";
+}
+
+static std::string inFolder(llvm::StringRef folder, llvm::StringRef file) {
+  llvm::SmallString<128> path(folder);
+  llvm::sys::path::append(path, file);
+  return path.str().str();
+}
+
+static std::string resolve(llvm::StringRef modulePath, llvm::StringRef file) {
+  return llvm::sys::path::is_absolute(file)
+             ? file.str()
+             : inFolder(llvm::sys::path::parent_path(modulePath), file);
+}
+
+static llvm::Error runPipeline(ModuleOp module, llvm::StringRef pipeline) {
+  PassManager manager(module.getContext());
+  std::string message;
+  llvm::raw_string_ostream os(message);
+  if (failed(parsePassPipeline(pipeline, manager, os)))
+    return llvm::createStringError("the pipeline does not parse: " + message);
+  // The passes have said what was wrong.
+  if (failed(manager.run(module)))
+    return llvm::createStringError(input + " could not be quantized");
+  return llvm::Error::success();
+}
+
+static void printSummary(const Plan &plan) {
+  struct Class {
+    int64_t count = 0, weights = 0, bytes = 0;
+  };
+  llvm::StringMap<unsigned> index;
+  llvm::SmallVector<std::pair<std::string, Class>> lines;
+  for (const PlanEntry &entry : plan.entries) {
+    std::string what = entry.keep ? "kept" : entry.scheme.str();
+    if (!entry.keep && entry.cherries.form != CherryForm::None)
+      what += " + " + std::to_string(entry.cherries.count) + " " +
+              stringifyCherryForm(entry.cherries.form).str() + " cherries";
+    auto [it, inserted] = index.try_emplace(what, lines.size());
+    if (inserted)
+      lines.push_back({what, {}});
+    Class &c = lines[it->second].second;
+    ++c.count;
+    c.weights += entry.n * entry.k;
+    c.bytes += entry.keep ? 4 * entry.n * entry.k : entry.bytes();
+  }
+  for (const auto &[what, c] : lines)
+    llvm::outs() << llvm::formatv(
+        "  {0,-46} {1,4} tensors {2,13} weights {3,9}  {4:f3} bpw\n", what,
+        c.count, formatCount(c.weights), formatBytes(c.bytes),
+        8.0 * c.bytes / c.weights);
+  PlanTotals totals = plan.totals();
+  llvm::outs() << llvm::formatv("payload {0}, {1:f3} bpw over {2} quantized "
+                                "weights\n",
+                                formatBytes(totals.bytes),
+                                totals.bitsPerWeight(),
+                                formatCount(totals.weights));
+}
+
+/// Everything the folder needs beside the archive.
+static llvm::Error writeCompanions(ModuleOp module, llvm::StringRef folder,
+                                   llvm::StringRef source) {
+  std::string tokenizerSource = source.str();
+  if (auto attribute = module->getAttrOfType<StringAttr>("cq.tokenizer"))
+    tokenizerSource = resolve(input, attribute.getValue());
+  auto tokenizer = Tokenizer::open(tokenizerSource);
+  if (tokenizer) {
+    if (llvm::Error error =
+            (*tokenizer)->save(inFolder(folder, "tokenizer.gguf")))
+      return error;
+    module->setAttr("cq.tokenizer",
+                    StringAttr::get(module.getContext(), "tokenizer.gguf"));
+  } else {
+    llvm::consumeError(tokenizer.takeError());
+    module->removeAttr("cq.tokenizer");
+  }
+  module->setAttr("cq.parameters",
+                  StringAttr::get(module.getContext(), "model.safetensors"));
+  return llvm::writeToOutput(inFolder(folder, "model.mlir"),
+                             [&](llvm::raw_ostream &os) -> llvm::Error {
+                               module->print(os);
+                               os << '\n';
+                               return llvm::Error::success();
+                             });
+}
+
+static int64_t fileSize(llvm::StringRef path) {
+  uint64_t size = 0;
+  return llvm::sys::fs::file_size(path, size) ? 0 : static_cast<int64_t>(size);
+}
+
+static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
+  auto attribute = module->getAttrOfType<StringAttr>("cq.parameters");
+  if (!attribute)
+    return llvm::createStringError(
+        input + " does not say where its weights are (attribute "
+                "cq.parameters); was it made by `cq import`? For modules with "
+                "inline weights use cq-opt --cq-quantize");
+  std::string source = resolve(input, attribute.getValue());
+  std::string planPath = inFolder(folder, "plan.json");
+  std::string pipeline = quantizeStage(planPath);
+  if (!dryRun)
+    pipeline += ",cq-materialize-parameters{parameters=" + source +
+                " parameters-out=" + inFolder(folder, "model.safetensors") +
+                "}";
+  if (llvm::Error error =
+          runPipeline(module, "builtin.module(" + pipeline + ")"))
+    return error;
+  auto solved = Plan::read(planPath);
+  if (!solved)
+    return solved.takeError();
+  printSummary(*solved);
+  if (dryRun)
+    return llvm::Error::success();
+  if (llvm::Error error = writeCompanions(module, folder, source))
+    return error;
+
+  auto archive = ParameterArchive::open(source);
+  if (!archive)
+    return archive.takeError();
+  int64_t weights = 0, before = 0;
+  for (const ParameterInfo &parameter : (*archive)->parameters()) {
+    weights += parameter.numElements();
+    before += static_cast<int64_t>(parameter.bytes.size());
+  }
+  int64_t after = fileSize(inFolder(folder, "model.safetensors"));
+  llvm::outs() << llvm::formatv(
+      "total   {0} -> {1}, {2:f3} -> {3:f3} bits per weight over all {4} "
+      "weights\n",
+      formatBytes(before), formatBytes(after), 8.0 * before / weights,
+      8.0 * after / weights, formatCount(weights));
+  return llvm::Error::success();
+}
+
+static llvm::Error run() {
+  if (printPipeline) {
+    llvm::outs() << "builtin.module(" << quantizeStage("plan.json")
+                 << ",cq-materialize-parameters{parameters=IN "
+                    "parameters-out=OUT})\n";
+    return llvm::Error::success();
+  }
+  if (output.empty() && !dryRun)
+    return llvm::createStringError("give the output folder with -o");
+  if (llvm::sys::fs::exists(output) && !dryRun && !force)
+    return llvm::createStringError(
+        output + " exists already; choose another name or pass --force");
+
+  DialectRegistry registry;
+  mlir::registerAllDialects(registry);
+  mlir::cq::registerAllDialects(registry);
+  mlir::registerAllPasses();
+  mlir::cq::registerAllPasses();
+  MLIRContext context(registry);
+  OwningOpRef<ModuleOp> module =
+      parseSourceFile<ModuleOp>(input, ParserConfig(&context));
+  if (!module)
+    return llvm::createStringError(input + " is not an MLIR module");
+
+  // Beside the final name, so that the rename stays within one file system.
+  std::string base = output.empty() ? "cq-plan" : output.getValue();
+  while (base.size() > 1 && base.back() == '/')
+    base.pop_back();
+  llvm::SmallString<128> folder;
+  llvm::sys::fs::createUniquePath(base + ".%%%%%%.tmp", folder,
+                                  /*MakeAbsolute=*/output.empty());
+  if (std::error_code code = llvm::sys::fs::create_directories(folder))
+    return llvm::createStringError("cannot create " + folder.str() + ": " +
+                                   code.message());
+  auto cleanUp =
+      llvm::make_scope_exit([&] { llvm::sys::fs::remove_directories(folder); });
+  if (llvm::Error error = quantizeInto(*module, folder))
+    return error;
+  if (dryRun)
+    return llvm::Error::success();
+  if (llvm::sys::fs::exists(base))
+    llvm::sys::fs::remove_directories(base);
+  if (std::error_code code = llvm::sys::fs::rename(folder, base))
+    return llvm::createStringError("cannot rename the result to " + base +
+                                   ": " + code.message());
+  cleanUp.release();
+  return llvm::Error::success();
+}
+
+tool::Verb tool::quantizeVerb() { return {&command, &options, &run}; }
