@@ -1,0 +1,1 @@
+// The home of the precompiled headers; it has no code of its own.
