@@ -4,6 +4,8 @@
 # Numbers are part of the meaning of a model, so the compiler may neither contract
 # a*b+c nor reassociate sums behind our back (design.md, section 4).
 add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+# Lets ccache tell two builds of the precompiled headers apart by content alone.
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
 if(CQ_WERROR)
   add_compile_options(-Werror)
 endif()
@@ -14,11 +16,15 @@ if(CQ_SANITIZE)
 endif()
 
 # cq_add_library(<name> SOURCES <files...> [LINK <libraries...>] [DEPENDS <targets...>])
-# A static library of the tree; LINK lists say which way dependencies point.
+# A static library of the tree; LINK lists say which way dependencies point. One that
+# links MLIR shares the precompiled headers of lib/Precompiled.
 function(cq_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK;DEPENDS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
+  if("MLIR" IN_LIST ARG_LINK)
+    target_precompile_headers(${name} REUSE_FROM CQPrecompiled)
+  endif()
   if(ARG_DEPENDS)
     add_dependencies(${name} ${ARG_DEPENDS})
   endif()

@@ -161,8 +161,6 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   ExecutionOptions execution;
   if (!options.targetCPU.empty())
     execution.targetCPU = options.targetCPU;
-  if (!options.activation.empty())
-    execution.activation = options.activation;
   execution.useCache = options.useCache;
   auto start = std::chrono::steady_clock::now();
   auto code = CompiledModule::compileFile(modulePath, execution);

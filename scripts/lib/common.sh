@@ -62,7 +62,7 @@ check_machine() {
 # build [cmake targets...]: configures and builds the release preset. The
 # compiler cache is shared between checkouts, so paths are made relative to them.
 build() {
-  export CCACHE_BASEDIR=$CQ_ROOT CCACHE_NOHASHDIR=1
+  export CCACHE_BASEDIR=$CQ_ROOT CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
   cd "$CQ_ROOT"
   # Debian's own Python has the NumPy that the packages above installed.
   step "configuring $CQ_BUILD" cmake --preset "${CQ_PRESET:-release}" -B "$CQ_BUILD" \

@@ -31,7 +31,9 @@ static const char overview[] =
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   tool::programPath = argv[0];
-  std::vector<tool::Verb> verbs = {tool::importVerb(), tool::inspectVerb()};
+  std::vector<tool::Verb> verbs = {tool::importVerb(), tool::quantizeVerb(),
+                                   tool::runVerb(), tool::evalVerb(),
+                                   tool::inspectVerb()};
   if (argc < 2) {
     llvm::errs() << overview;
     return 1;
