@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Pipelines/LowerToLLVM.h"
+#include "cq/Conversion/CQToLLVM/CQToLLVM.h"
 #include "cq/Conversion/LinalgToX86/LinalgToX86.h"
 #include "cq/Pipelines/InitAll.h"
 #include "cq/Transforms/Passes.h"
@@ -73,8 +74,9 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createCSEPass());
   pm.addPass(createSCFToControlFlowPass());
-  // To LLVM: vectors first (they make memref and arith ops), functions last
-  // (their signatures hold memrefs).
+  // To LLVM: launches and vectors first (they make memref, func and arith ops),
+  // functions last (their signatures hold memrefs).
+  pm.addPass(createConvertCQToLLVM());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
@@ -93,6 +95,7 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
 void mlir::cq::registerLowerToLLVMPipeline() {
   registerCQTransformsPasses();
   registerCQLinalgToX86Passes();
+  registerCQConvertToLLVMPasses();
   PassPipelineRegistration<LowerToLLVMOptions>(
       "cq-lower-to-llvm",
       "From linalg on tensors to the LLVM dialect with the C interface",

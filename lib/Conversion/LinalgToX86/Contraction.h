@@ -9,8 +9,8 @@
 #ifndef CQ_CONVERSION_LINALGTOX86_CONTRACTION_H
 #define CQ_CONVERSION_LINALGTOX86_CONTRACTION_H
 
+#include "KernelBuilder.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/IR/BuiltinOps.h"
 
 namespace mlir::cq {
 
@@ -19,15 +19,21 @@ namespace mlir::cq {
 class ContractionLowering {
 public:
   ContractionLowering(ModuleOp module, unsigned vectorBits, bool parallel)
-      : module(module), vectorBits(vectorBits), parallel(parallel) {}
+      : module(module), tiling(GemmTiling::get(vectorBits)),
+        parallel(parallel) {}
 
-  /// Replaces `op`; fails, changing nothing, when `op` is no f32 contraction of
-  /// rank ≤ 2 batches or its result has no contiguous dimension.
+  /// Replaces `op`; fails, changing nothing, when `op` is no contraction of f32
+  /// with one K, at most two further dimensions beside M, N and K, and strides
+  /// that a kernel takes.
   LogicalResult lower(RewriterBase &rewriter, linalg::LinalgOp op);
 
 private:
+  /// Calls `kernel` over [0, tasks), on the thread pool unless `tiny`.
+  void launch(OpBuilder &b, Location loc, func::FuncOp kernel,
+              ValueRange arguments, Value tasks, bool tiny);
+
   ModuleOp module;
-  unsigned vectorBits;
+  GemmTiling tiling;
   bool parallel;
 };
 

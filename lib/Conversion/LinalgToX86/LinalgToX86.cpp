@@ -9,6 +9,7 @@
 #include "cq/Conversion/LinalgToX86/LinalgToX86.h"
 #include "Contraction.h"
 #include "Loops.h"
+#include "cq/Dialect/CQ/IR/CQ.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"

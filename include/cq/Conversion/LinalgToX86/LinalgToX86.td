@@ -35,7 +35,7 @@ def ConvertLinalgToX86 : Pass<"convert-linalg-to-x86", "::mlir::ModuleOp"> {
     "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
     "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
     "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
-    "::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect"];
+    "::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect", "::mlir::cq::CQDialect"];
 }
 
 #endif // CQ_CONVERSION_LINALGTOX86_TD

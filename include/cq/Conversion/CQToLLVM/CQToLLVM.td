@@ -1,0 +1,28 @@
+//===- CQToLLVM.td - cq.launch to calls of the runtime --- -*- tablegen -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_CONVERSION_CQTOLLVM_TD
+#define CQ_CONVERSION_CQTOLLVM_TD
+
+include "mlir/Pass/PassBase.td"
+
+def ConvertCQToLLVM : Pass<"convert-cq-to-llvm", "::mlir::ModuleOp"> {
+  let summary = "cq.launch to cq_parallel_for";
+  let description = [{
+    The operands of a launch go into a struct on the stack, in the form that the
+    LLVM conversion gives them (memrefs as descriptors). One thunk a kernel,
+    `@<kernel>_thunk(!llvm.ptr, i64, i64)`, takes them out again and calls the
+    kernel. Runs before memref and func are converted: what it leaves are casts
+    that those conversions resolve.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect",
+                           "::mlir::arith::ArithDialect"];
+  let statistics = [Statistic<"numThunks", "thunks", "Kernels that got a thunk">];
+}
+
+#endif // CQ_CONVERSION_CQTOLLVM_TD

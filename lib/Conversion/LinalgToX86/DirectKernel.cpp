@@ -1,0 +1,98 @@
+//===- DirectKernel.cpp - Products with contiguous rows of B --------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+// For P · V of attention and few rows times W[K, N]: rows of B are read where
+// they lie, elements of A are broadcast.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelBuilder.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+
+func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
+                                       int64_t rows) {
+  std::string name = "cq_f32_direct_" + std::to_string(rows);
+  if (auto existing = module.lookupSymbol<func::FuncOp>(name))
+    return existing;
+  MLIRContext *context = module.getContext();
+  MemRefType unit = getViewType(context, true),
+             any = getViewType(context, false);
+  KernelBuilder k(module, name, {any, unit, unit, IntegerType::get(context, 1)},
+                  lanes);
+  Value lhs = k.argument(0), rhs = k.argument(1), out = k.argument(2);
+  Value accumulate = k.argument(3), begin = k.argument(4), end = k.argument(5);
+  constexpr int64_t vectors = 2;
+
+  Value c0 = k.index(0), c1 = k.index(1);
+  Value m = k.dim(out, 2), n = k.dim(out, 3), depth = k.dim(lhs, 3);
+  Value batches = k.dim(out, 1), tiles = k.ceilDiv(n, vectors * lanes);
+  Value lastRow = k.sub(m, c1);
+
+  k.loop(begin, end, c1, [&](Value task) {
+    Value batch = k.div(task, tiles);
+    Value n0 = k.mul(k.rem(task, tiles), k.index(vectors * lanes));
+    Value b0 = k.div(batch, batches), b1 = k.rem(batch, batches);
+    SmallVector<Value> column, mask;
+    for (int64_t v = 0; v < vectors; ++v)
+      column.push_back(k.add(n0, k.index(v * lanes)));
+    auto emitRows = [&](bool masked) {
+      auto read = [&](Value from, Value r, int64_t v) {
+        SmallVector<Value> at{b0, b1, r, column[v]};
+        return masked ? k.maskedLoad(from, at, mask[v]) : k.load(from, at);
+      };
+      k.loop(c0, m, k.index(rows), [&](Value m0) {
+        SmallVector<Value> row;
+        for (int64_t i = 0; i < rows; ++i)
+          row.push_back(k.min(k.add(m0, k.index(i)), lastRow));
+        SmallVector<Value> zeros(rows * vectors, k.zeroVector());
+        SmallVector<Value> sums =
+            k.loop(c0, depth, c1, zeros, [&](Value at, ValueRange sums) {
+              SmallVector<Value> next(sums), w;
+              for (int64_t v = 0; v < vectors; ++v)
+                w.push_back(read(rhs, at, v));
+              for (int64_t i = 0; i < rows; ++i) {
+                Value a = k.splat(memref::LoadOp::create(
+                    k.b, lhs, ValueRange{b0, b1, row[i], at}));
+                for (int64_t v = 0; v < vectors; ++v)
+                  next[i * vectors + v] = k.fma(a, w[v], next[i * vectors + v]);
+              }
+              return next;
+            });
+        for (int64_t i = 0; i < rows; ++i)
+          k.ifThen(k.less(k.add(m0, k.index(i)), m), [&] {
+            for (int64_t v = 0; v < vectors; ++v) {
+              SmallVector<Value> at{b0, b1, row[i], column[v]};
+              Value old = arith::SelectOp::create(
+                  k.b, accumulate, read(out, row[i], v), k.zeroVector());
+              Value sum =
+                  arith::AddFOp::create(k.b, old, sums[i * vectors + v]);
+              if (masked)
+                vector::MaskedStoreOp::create(k.b, out, at, mask[v], sum);
+              else
+                vector::StoreOp::create(k.b, sum, out, at);
+            }
+          });
+      });
+    };
+    Value inside = k.less(k.add(n0, k.index(vectors * lanes - 1)), n);
+    k.ifThen(
+        inside, [&] { emitRows(false); },
+        [&] {
+          for (int64_t v = 0; v < vectors; ++v) {
+            // n − column may be negative; signed min keeps the mask empty then.
+            Value left = k.sub(n, column[v]);
+            mask.push_back(k.mask(left));
+          }
+          emitRows(true);
+        });
+  });
+  k.finish();
+  return k.function;
+}
