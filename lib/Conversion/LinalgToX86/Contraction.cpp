@@ -172,10 +172,23 @@ static FillOp findZeroFill(LinalgOp op) {
   return nullptr;
 }
 
+/// Whether the product is too small for a second thread: waking one costs some
+/// microseconds, about so many multiply-adds.
+static bool isTiny(LinalgOp op) {
+  int64_t work = 1;
+  for (int64_t extent : op.getStaticLoopRanges()) {
+    if (ShapedType::isDynamic(extent))
+      extent = 64; // a short context
+    if (llvm::MulOverflow(work, extent, work))
+      return false;
+  }
+  return work < (1 << 16);
+}
+
 void ContractionLowering::launch(OpBuilder &b, Location loc,
                                  func::FuncOp kernel, ValueRange arguments,
-                                 Value tasks) {
-  if (parallel) {
+                                 Value tasks, bool tiny) {
+  if (parallel && !tiny) {
     LaunchOp::create(b, loc, kernel.getSymName(), arguments, tasks);
     return;
   }
