@@ -1,0 +1,339 @@
+//===- WeightTracing.cpp - Which weights a model has, and who reads them --===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Analysis/WeightTracing.h"
+#include "WeightRoles.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/SmallPtrSet.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+
+StringRef cq::stringifyWeightSource(WeightSource source) {
+  switch (source) {
+  case WeightSource::Inline:
+    return "inline";
+  case WeightSource::Global:
+    return "global";
+  case WeightSource::Argument:
+    return "argument";
+  case WeightSource::Opaque:
+    return "opaque";
+  }
+  llvm_unreachable("unknown weight source");
+}
+
+WeightTracing::WeightTracing(Operation *module) : module(module) {}
+WeightTracing::~WeightTracing() = default;
+
+WeightLeaf WeightTracing::traceLocally(Value value, WeightDims dims) {
+  while (Value source = stepTowardsSource(value, dims))
+    value = source;
+  return {value, std::move(dims)};
+}
+
+WeightDims WeightTracing::getGatherDims(RankedTensorType type) {
+  WeightDims dims;
+  for (int64_t i = 0; i < type.getRank(); ++i) {
+    dims.emplace_back();
+    if (type.getDimSize(i) != 1)
+      dims.back().push_back({i, 1, type.getDimSize(i)});
+  }
+  return dims;
+}
+
+class WeightTracing::Impl {
+public:
+  Impl(WeightTracing &result) : result(result) {
+    // Who calls a function, and whether it is used in another way.
+    result.module->walk([&](func::CallOp call) {
+      if (auto callee = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(
+              call, call.getCalleeAttr()))
+        calls[callee].push_back(call);
+    });
+    result.module->walk([&](func::ConstantOp op) {
+      if (auto callee = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(
+              op, op.getValueAttr()))
+        escaped.insert(callee);
+    });
+  }
+
+  void run() {
+    result.module->walk<WalkOrder::PreOrder>([&](Operation *op) {
+      if (auto consumer = dyn_cast<WeightConsumerOpInterface>(op))
+        traceProduct(consumer);
+      if (auto extract = dyn_cast<tensor::ExtractOp>(op))
+        traceGather(extract);
+    });
+    for (TracedWeight &weight : result.weights)
+      settle(weight);
+  }
+
+private:
+  using Leaves = SmallVector<WeightLeaf, 1>;
+
+  /// All ends of the trace of `value`, through calls; false when one of them is
+  /// no weight.
+  bool collect(Value value, WeightDims dims, Leaves &leaves) {
+    WeightLeaf leaf = traceLocally(value, std::move(dims));
+    auto argument = dyn_cast<BlockArgument>(leaf.root);
+    func::FuncOp function;
+    if (argument)
+      function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+    if (argument && !function)
+      return false;
+    if (!function || !function.isPrivate()) {
+      leaves.push_back(std::move(leaf));
+      return true;
+    }
+    auto callers = calls.find(function);
+    if (escaped.contains(function) || callers == calls.end() ||
+        !active.insert(argument.getAsOpaquePointer()).second)
+      return false;
+    bool all = llvm::all_of(callers->second, [&](func::CallOp call) {
+      return collect(call.getOperand(argument.getArgNumber()), leaf.dims,
+                     leaves);
+    });
+    active.erase(argument.getAsOpaquePointer());
+    return all;
+  }
+
+  /// The number of the weight at `root`; none when it is no weight.
+  std::optional<unsigned> weightAt(Value root) {
+    auto type = dyn_cast<RankedTensorType>(root.getType());
+    if (!type || !type.hasStaticShape() || type.getNumElements() == 0)
+      return std::nullopt;
+    TracedWeight weight;
+    weight.type = type;
+    if (Operation *op = root.getDefiningOp()) {
+      if (!describe(op, weight))
+        return std::nullopt;
+    } else {
+      auto argument = cast<BlockArgument>(root);
+      auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
+      weight.source = WeightSource::Argument;
+      weight.name =
+          (function.getName() + "#" + Twine(argument.getArgNumber())).str();
+      weight.identity = root.getAsOpaquePointer();
+      weight.obstacle = "it is an argument of the public function @" +
+                        function.getName().str() + ", its numbers are not here";
+    }
+    auto [it, fresh] =
+        numbers.try_emplace(weight.identity, result.weights.size());
+    if (fresh) {
+      weight.name = uniqueName(weight.name);
+      result.weights.push_back(std::move(weight));
+    } else if (Operation *op = root.getDefiningOp();
+               isa_and_nonnull<arith::ConstantOp>(op)) {
+      auto &ops = result.weights[it->second].sourceOps;
+      if (!llvm::is_contained(ops, op))
+        ops.push_back(op);
+    }
+    return it->second;
+  }
+
+  bool describe(Operation *op, TracedWeight &weight) {
+    if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+      auto elements = dyn_cast<ElementsAttr>(constant.getValue());
+      if (!elements || isa<SplatElementsAttr>(elements))
+        return false;
+      weight.source = WeightSource::Inline;
+      weight.identity = elements.getAsOpaquePointer();
+      weight.sourceOps.push_back(op);
+      if (auto resource = dyn_cast<DenseResourceElementsAttr>(elements))
+        weight.name = resource.getRawHandle().getKey().str();
+      else if (auto name = op->getLoc()->findInstanceOf<NameLoc>())
+        weight.name = name.getName().str();
+      return true;
+    }
+    SymbolRefAttr symbol;
+    if (auto load = dyn_cast<ml_program::GlobalLoadOp>(op))
+      symbol = load.getGlobal();
+    else if (auto load = dyn_cast<ml_program::GlobalLoadConstOp>(op))
+      symbol = load.getGlobal();
+    if (symbol) {
+      auto global = SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(
+          op, symbol);
+      if (!global || global.getIsMutable())
+        return false;
+      weight.source = WeightSource::Global;
+      weight.identity = global;
+      weight.sourceOps.push_back(global);
+      weight.name = global.getSymName().str();
+      return true;
+    }
+    if (op->getName().getStringRef() == "util.global.load") {
+      auto reference = op->getAttrOfType<SymbolRefAttr>("global");
+      weight.source = WeightSource::Opaque;
+      weight.identity = reference ? reference.getAsOpaquePointer() : op;
+      weight.name = reference ? reference.getLeafReference().str() : "";
+      weight.obstacle = "it is a global of a dialect that is not loaded";
+      return true;
+    }
+    return false;
+  }
+
+  std::string uniqueName(StringRef wanted) {
+    std::string base =
+        wanted.empty() ? ("weight" + Twine(unnamed++)).str() : wanted.str();
+    std::string name = base;
+    for (unsigned i = 1; !names.insert(name).second; ++i)
+      name = (base + "." + Twine(i)).str();
+    return name;
+  }
+
+  /// Registers the leaves' weights with their forms.
+  bool enlist(const Leaves &leaves, const WeightConsumption &consumption,
+              SmallVectorImpl<unsigned> &numbersOut) {
+    for (const WeightLeaf &leaf : leaves) {
+      std::string why;
+      FailureOr<WeightForm> form = getWeightForm(consumption, leaf.dims, why);
+      std::optional<unsigned> number = weightAt(leaf.root);
+      if (!number)
+        return false;
+      TracedWeight &weight = result.weights[*number];
+      if (failed(form)) {
+        if (weight.obstacle.empty())
+          weight.obstacle = why;
+      } else if (weight.n == 0) {
+        weight.batch = form->batch, weight.n = form->n, weight.k = form->k;
+        weight.transposed = form->transposed;
+      } else if (weight.batch != form->batch || weight.n != form->n ||
+                 weight.k != form->k || weight.transposed != form->transposed) {
+        if (weight.obstacle.empty())
+          weight.obstacle = "it is read as two different matrices";
+      }
+      if (!llvm::is_contained(numbersOut, *number))
+        numbersOut.push_back(*number);
+    }
+    return !numbersOut.empty();
+  }
+
+  /// True when all leaves could be weights (nothing is registered yet).
+  bool allWeights(const Leaves &leaves) {
+    return llvm::all_of(leaves, [&](const WeightLeaf &leaf) {
+      Operation *op = leaf.root.getDefiningOp();
+      TracedWeight scratch;
+      return !op || describe(op, scratch);
+    });
+  }
+
+  void traceProduct(WeightConsumerOpInterface consumer) {
+    for (const WeightConsumption &consumption :
+         consumer.getWeightConsumptions()) {
+      FailureOr<WeightDims> dims = getOperandDims(consumption);
+      Leaves leaves;
+      if (failed(dims) ||
+          !collect(consumer->getOperand(consumption.weightOperand), *dims,
+                   leaves) ||
+          !allWeights(leaves))
+        continue;
+      // A public function's argument is a weight only if the other operand is
+      // no argument as well: attention multiplies two of them.
+      if (isArgument(leaves) && activationIsArgument(consumer, consumption) &&
+          consumption.weightOperand == 0)
+        continue;
+      WeightUse use{consumer, consumption, {}};
+      if (!enlist(leaves, consumption, use.weights))
+        continue;
+      for (unsigned number : use.weights) {
+        ++result.weights[number].numProducts;
+        result.weights[number].isHead |=
+            feedsResult(consumer) && isWide(result.weights[number]);
+      }
+      result.uses.push_back(std::move(use));
+      return;
+    }
+  }
+
+  static bool isArgument(const Leaves &leaves) {
+    return llvm::any_of(leaves, [](const WeightLeaf &leaf) {
+      return isa<BlockArgument>(leaf.root);
+    });
+  }
+  static bool activationIsArgument(Operation *op,
+                                   const WeightConsumption &consumption) {
+    return isa<BlockArgument>(op->getOperand(consumption.activationOperand));
+  }
+
+  void traceGather(tensor::ExtractOp extract) {
+    auto generic = dyn_cast<linalg::GenericOp>(extract->getParentOp());
+    auto type = extract.getTensor().getType();
+    if (!generic || type.getRank() != 2 || !type.hasStaticShape() ||
+        !isa<FloatType>(type.getElementType()))
+      return;
+    WeightConsumption consumption = getGatherConsumption(type);
+    Leaves leaves;
+    if (!collect(extract.getTensor(), getGatherDims(type), leaves) ||
+        !allWeights(leaves))
+      return;
+    GatherUse use{generic, extract, {}};
+    if (!enlist(leaves, consumption, use.weights))
+      return;
+    std::string why;
+    bool rows = isRowGather(generic, extract, why);
+    for (unsigned number : use.weights) {
+      ++result.weights[number].numGathers;
+      if (!rows && result.weights[number].obstacle.empty())
+        result.weights[number].obstacle = why;
+    }
+    result.gathers.push_back(std::move(use));
+  }
+
+  /// A gather reads W [N, K] like a product whose loops are (n, k).
+  static WeightConsumption getGatherConsumption(RankedTensorType type) {
+    WeightConsumption c;
+    c.weightOperand = c.activationOperand = 0;
+    c.weightLoops = {0, 1};
+    c.loopSizes.assign(type.getShape().begin(), type.getShape().end());
+    c.isReduction = {false, true};
+    return c;
+  }
+
+  bool isWide(const TracedWeight &weight) {
+    return weight.k > 0 && weight.n / weight.k >= 8;
+  }
+
+  void settle(TracedWeight &weight) {
+    if (weight.numProducts == 0) // an embedding is no head, whatever its name
+      weight.isHead = false;
+    else if (isHeadName(weight.name) || isVocabulary(result.module, weight.n))
+      weight.isHead = true;
+    if (!weight.obstacle.empty())
+      return;
+    if (weight.n <= 1 || weight.k <= 1)
+      weight.obstacle = "it is a vector, not a matrix";
+    else if (!isa<Float16Type, BFloat16Type, Float32Type>(
+                 weight.type.getElementType()))
+      weight.obstacle = "its elements are no f16, bf16 or f32 numbers";
+    else if (weight.batch != 1 && weight.numGathers)
+      weight.obstacle = "a stack of matrices is gathered from";
+  }
+
+  WeightTracing &result;
+  DenseMap<Operation *, SmallVector<func::CallOp>> calls;
+  llvm::SmallPtrSet<Operation *, 4> escaped;
+  llvm::SmallPtrSet<void *, 8> active;
+  DenseMap<const void *, unsigned> numbers;
+  llvm::StringSet<> names;
+  unsigned unnamed = 0;
+};
+
+void WeightTracing::solve() {
+  if (solved)
+    return;
+  solved = true;
+  Impl(*this).run();
+}
