@@ -1,0 +1,122 @@
+//===- Passes.td - From weights to planes -----------------*- tablegen -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Facts, decision and application are three things: annotate never decides, solve
+// never rewrites, apply never measures.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_DIALECT_CQ_TRANSFORMS_PASSES_TD
+#define CQ_DIALECT_CQ_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+class CQ_ModulePass<string name> : Pass<name, "::mlir::ModuleOp"> {
+  let dependentDialects = ["::mlir::cq::CQDialect", "::mlir::linalg::LinalgDialect"];
+}
+
+def CQPrintWeights : CQ_ModulePass<"cq-print-weights"> {
+  let summary = "Print every weight that tracing finds";
+  let description = [{
+    One line a weight: name, shape, element type, where it is, who reads it, and
+    why it cannot be quantized where that is so. The module is not changed.
+  }];
+}
+
+def CQAnnotateWeights : CQ_ModulePass<"cq-annotate-weights"> {
+  let summary = "Write the facts of every weight beside its source";
+  let description = [{
+    Adds the attribute `cq.weight` (name, shape, element type, whether it feeds a
+    gather or is the head) to every `arith.constant` and `ml_program.global` that
+    is a weight. Nothing is decided here.
+  }];
+  let statistics = [
+    Statistic<"numWeights", "num-weights", "Weights found">,
+    Statistic<"numObstacles", "num-obstacles", "Weights that cannot be quantized">];
+}
+
+def CQSolveUniform : CQ_ModulePass<"cq-solve-uniform"> {
+  let summary = "Decide: every weight the same scheme";
+  let description = [{
+    Writes a plan into the module attribute `cq.plan`. A weight that also feeds a
+    gather, or is the output head, gets `outer` instead, unless overridden; a
+    remark says so.
+  }];
+  let options = [
+    Option<"bits", "bits", "unsigned", "3", "Bits of a code: 2, 3, 4, 5, 6 or 8">,
+    Option<"groupSize", "group-size", "std::string", "\"64\"", "Columns that share a scale: 32, 64, 128 or row">,
+    Option<"grid", "grid", "std::string", "\"symmetric\"", "symmetric, affine or half-step">,
+    Option<"scaleType", "scale", "std::string", "\"f16\"", "Type of scales: f16, bf16 or f32">,
+    Option<"quantizer", "quantizer", "std::string", "\"mse\"", "rtn (min-max) or mse (scale search)">,
+    Option<"cherries", "cherries", "bool", "false", "Keep the most important weights precise">,
+    Option<"cherryForm", "cherry-form", "std::string", "\"slot\"", "element, column or slot">,
+    Option<"cherryRatio", "cherry-ratio", "double", "1.0 / 256", "Share of the weights that are cherries">,
+    Option<"cherryCriterion", "cherry-criterion", "std::string", "\"quant-error\"", "quant-error or magnitude">,
+    Option<"outer", "outer", "std::string", "\"b8-g64-symmetric-f16\"", "Scheme of embeddings and the head">,
+    ListOption<"keep", "keep", "std::string", "Regular expressions of weights to leave as they are">,
+    ListOption<"overrides", "override", "std::string", "REGEX:SCHEME, e.g. attn_v:b4-g64; the last match counts">];
+  let statistics = [
+    Statistic<"numPlanned", "num-planned", "Weights in the plan">,
+    Statistic<"numKept", "num-kept", "Weights the plan keeps">];
+}
+
+def CQLoadPlan : CQ_ModulePass<"cq-load-plan"> {
+  let summary = "Take the decision from a plan file";
+  let options = [Option<"plan", "plan", "std::string", "\"\"", "JSON file to read">];
+}
+
+def CQVerifyPlan : CQ_ModulePass<"cq-verify-plan"> {
+  let summary = "Check a plan against the weights, count its bytes, write it";
+  let description = [{
+    Every weight has exactly one entry of its shape, every entry is possible,
+    weights that enter one argument of a shared function agree. Bytes are counted
+    by formulas of their own and compared with the codec's.
+  }];
+  let options = [Option<"planOut", "plan-out", "std::string", "\"\"", "JSON file to write (temporary name, then rename)">];
+  let statistics = [Statistic<"planBytes", "plan-bytes", "Bytes of all planes of the plan">];
+}
+
+def CQApplyPlan : CQ_ModulePass<"cq-apply-plan"> {
+  let summary = "Rewrite weights and their products as the plan says";
+  let description = [{
+    Each planned weight becomes planes: cherries are extracted first (they take no
+    part in the ranges of groups), the rest quantized, then packed as `panel16`. Each
+    product becomes `cq.matmul`, each gather `cq.gather`, activations being
+    reshaped and transposed as needed; arguments of private functions that carry a
+    weight become arguments that carry its planes. What cannot be rewritten is left
+    with a remark.
+  }];
+  let options = [Option<"activations", "activations", "std::string", "\"f32\"", "How products read activations: f32 or int8">];
+  let statistics = [
+    Statistic<"numProducts", "num-products", "Products rewritten">,
+    Statistic<"numGathers", "num-gathers", "Gathers rewritten">,
+    Statistic<"numLeft", "num-left", "Products and gathers left as they were">];
+}
+
+def CQMaterializeParameters : CQ_ModulePass<"cq-materialize-parameters"> {
+  let summary = "Evaluate quantized weights";
+  let description = [{
+    Inline weights: chains of extract_cherries, quantize and pack over a constant
+    become constants (dense_resource). Weights by reference: with `parameters` and
+    `parameters-out` the chains over an extern `ml_program.global` are evaluated
+    tensor by tensor from one archive into another, and become globals named
+    "<weight>:codes", "<weight>:scales"…; other tensors the module refers to are
+    copied as f32, so that the new archive is complete.
+  }];
+  let options = [
+    Option<"parameters", "parameters", "std::string", "\"\"", "Archive to read (GGUF, safetensors, llama2.c)">,
+    Option<"parametersOut", "parameters-out", "std::string", "\"\"", "safetensors archive to write">,
+    Option<"threads", "threads", "unsigned", "0", "Threads (0: all); the bytes do not depend on it">,
+    Option<"progress", "progress", "bool", "false", "Show a line of progress a tensor on stderr">];
+  let statistics = [
+    Statistic<"numWeights", "num-weights", "Weights evaluated">,
+    Statistic<"numBytes", "num-bytes", "Bytes of their planes">,
+    Statistic<"numCopied", "num-copied", "Tensors copied unchanged">];
+}
+
+#endif // CQ_DIALECT_CQ_TRANSFORMS_PASSES_TD

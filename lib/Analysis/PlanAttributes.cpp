@@ -1,0 +1,139 @@
+//===- PlanAttributes.cpp - Facts and plans in the IR ---------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Analysis/PlanAttributes.h"
+#include "cq/Dialect/CQ/IR/CQAttributes.h"
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+
+std::string cq::getSliceName(const TracedWeight &weight, int64_t slice) {
+  return weight.batch == 1 ? weight.name
+                           : weight.name + "." + std::to_string(slice);
+}
+
+std::vector<WeightFacts> cq::getWeightFacts(const WeightTracing &tracing) {
+  std::vector<WeightFacts> facts;
+  for (const TracedWeight &weight : tracing.getWeights())
+    for (int64_t slice = 0; weight.canQuantize() && slice < weight.batch;
+         ++slice)
+      facts.push_back({getSliceName(weight, slice), weight.n, weight.k,
+                       weight.numGathers != 0, weight.isHead});
+  return facts;
+}
+
+/// Equal but for name and reason.
+static bool sameChoice(const PlanEntry &a, const PlanEntry &b) {
+  if (a.keep || b.keep)
+    return a.keep == b.keep;
+  return a.scheme == b.scheme && a.quantizer == b.quantizer &&
+         a.layout == b.layout && a.cherries == b.cherries;
+}
+
+llvm::Error cq::verifyPlan(const Plan &plan, const WeightTracing &tracing) {
+  if (llvm::Error error = verifyPlan(plan, getWeightFacts(tracing)))
+    return error;
+  auto check = [&](ArrayRef<unsigned> together) -> llvm::Error {
+    const TracedWeight &first = tracing.getWeights()[together.front()];
+    for (unsigned number : together.drop_front()) {
+      const TracedWeight &other = tracing.getWeights()[number];
+      for (int64_t slice = 0;
+           first.canQuantize() && other.canQuantize() && slice < first.batch;
+           ++slice) {
+        const PlanEntry *a = plan.find(getSliceName(first, slice));
+        const PlanEntry *b = plan.find(getSliceName(other, slice));
+        if (!sameChoice(*a, *b))
+          return llvm::createStringError(
+              "weights '" + a->weight + "' and '" + b->weight +
+              "' enter the same argument of a function and must be stored in "
+              "one way; give both entries of the plan the same scheme, "
+              "quantizer and cherries");
+      }
+    }
+    return llvm::Error::success();
+  };
+  for (const WeightUse &use : tracing.getUses())
+    if (llvm::Error error = check(use.weights))
+      return error;
+  for (const GatherUse &use : tracing.getGathers())
+    if (llvm::Error error = check(use.weights))
+      return error;
+  return llvm::Error::success();
+}
+
+void cq::setPlanAttr(Operation *module, const Plan &plan) {
+  Builder b(module->getContext());
+  MLIRContext *context = module->getContext();
+  SmallVector<Attribute> entries;
+  for (const PlanEntry &entry : plan.entries) {
+    SmallVector<NamedAttribute> fields;
+    auto add = [&](StringRef name, Attribute value) {
+      fields.push_back(b.getNamedAttr(name, value));
+    };
+    add("name", b.getStringAttr(entry.weight));
+    add("shape", b.getDenseI64ArrayAttr({entry.n, entry.k}));
+    if (entry.keep) {
+      add("keep", b.getUnitAttr());
+    } else {
+      add("scheme", SchemeAttr::get(context, entry.scheme));
+      add("quantizer", QuantizerAttr::get(context, entry.quantizer));
+      if (entry.layout != LayoutKind::Panel16)
+        add("layout", b.getStringAttr(stringifyLayoutKind(entry.layout)));
+      if (entry.cherries.form != CherryForm::None) {
+        add("cherries", CherriesAttr::get(context, entry.cherries));
+        add("criterion", CriterionAttr::get(context, entry.criterion));
+      }
+    }
+    if (!entry.reason.empty())
+      add("reason", b.getStringAttr(entry.reason));
+    entries.push_back(b.getDictionaryAttr(fields));
+  }
+  module->setAttr(kPlanAttrName, b.getArrayAttr(entries));
+}
+
+llvm::Expected<Plan> cq::getPlanAttr(Operation *module) {
+  auto attr = module->getAttrOfType<ArrayAttr>(kPlanAttrName);
+  if (!attr)
+    return llvm::createStringError(
+        "the module has no plan (attribute 'cq.plan'); run cq-solve-uniform or "
+        "cq-load-plan first");
+  Plan plan;
+  for (Attribute element : attr) {
+    auto fields = dyn_cast<DictionaryAttr>(element);
+    auto name = fields ? fields.getAs<StringAttr>("name") : StringAttr();
+    auto shape =
+        fields ? fields.getAs<DenseI64ArrayAttr>("shape") : DenseI64ArrayAttr();
+    if (!name || !shape || shape.size() != 2)
+      return llvm::createStringError(
+          "'cq.plan' has an entry without name or shape");
+    PlanEntry entry;
+    entry.weight = name.getValue().str();
+    entry.n = shape[0], entry.k = shape[1];
+    entry.keep = static_cast<bool>(fields.getAs<UnitAttr>("keep"));
+    auto scheme = fields.getAs<SchemeAttr>("scheme");
+    if (!scheme && !entry.keep)
+      return llvm::createStringError("'cq.plan' has no scheme for '" +
+                                     entry.weight + "'");
+    if (scheme)
+      entry.scheme = scheme.getScheme();
+    if (auto quantizer = fields.getAs<QuantizerAttr>("quantizer"))
+      entry.quantizer = quantizer.getKind();
+    if (auto layout = fields.getAs<StringAttr>("layout"))
+      if (auto kind = parseLayoutKind(layout.getValue()))
+        entry.layout = *kind;
+    if (auto cherries = fields.getAs<CherriesAttr>("cherries"))
+      entry.cherries = cherries.getSpec();
+    if (auto criterion = fields.getAs<CriterionAttr>("criterion"))
+      entry.criterion = criterion.getCriterion();
+    if (auto reason = fields.getAs<StringAttr>("reason"))
+      entry.reason = reason.getValue().str();
+    plan.entries.push_back(std::move(entry));
+  }
+  return std::move(plan);
+}

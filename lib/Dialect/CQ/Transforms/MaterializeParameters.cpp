@@ -1,0 +1,432 @@
+//===- MaterializeParameters.cpp - Evaluate quantized weights -------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "WeightEvaluation.h"
+#include "cq/Analysis/PlanAttributes.h"
+#include "cq/Dialect/CQ/Transforms/Passes.h"
+#include "cq/Support/Progress.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgramAttributes.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/Iterators.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/Path.h"
+
+namespace mlir::cq {
+#define GEN_PASS_DEF_CQMATERIALIZEPARAMETERS
+#include "cq/Dialect/CQ/Transforms/Passes.h.inc"
+} // namespace mlir::cq
+
+using namespace mlir;
+using namespace mlir::cq;
+
+static std::optional<DType> toDType(Type type) {
+  if (type.isF32())
+    return DType::F32;
+  if (type.isF16())
+    return DType::F16;
+  if (type.isBF16())
+    return DType::BF16;
+  if (type.isInteger(8))
+    return DType::I8;
+  if (type.isInteger(16))
+    return DType::I16;
+  if (type.isInteger(32))
+    return DType::I32;
+  if (type.isInteger(64))
+    return DType::I64;
+  return std::nullopt;
+}
+
+namespace {
+
+/// All chains with one signature.
+struct ChainGroup {
+  std::string name; ///< base name of the planes
+  SmallVector<WeightChain, 1> chains;
+  WeightChain &first() { return chains.front(); }
+};
+
+struct MaterializeParameters
+    : cq::impl::CQMaterializeParametersBase<MaterializeParameters> {
+  using CQMaterializeParametersBase::CQMaterializeParametersBase;
+  void getDependentDialects(DialectRegistry &registry) const override {
+    CQMaterializeParametersBase::getDependentDialects(registry);
+    registry.insert<arith::ArithDialect, ml_program::MLProgramDialect>();
+  }
+
+  void runOnOperation() override {
+    collect();
+    if (failed(parametersOut.empty() ? materializeInline() : materializeAll()))
+      return signalPassFailure();
+    eraseDead();
+  }
+
+private:
+  unsigned threadCount() {
+    // One thread, when MLIR is told to use one; the bytes are the same.
+    return getContext().isMultithreadingEnabled() ? threads.getValue() : 1;
+  }
+
+  LogicalResult fail(const Twine &what) {
+    return emitError(getOperation().getLoc()) << what;
+  }
+
+  static std::string nameOf(const WeightChain &chain, unsigned &unnamed) {
+    if (ml_program::GlobalOp global = getGlobal(chain.source))
+      return global.getSymName().str();
+    Operation *op = chain.source.getDefiningOp();
+    if (auto facts = op->getAttrOfType<DictionaryAttr>(kWeightAttrName))
+      if (auto name = facts.getAs<StringAttr>("name"))
+        return name.getValue().str();
+    if (auto resource = dyn_cast<DenseResourceElementsAttr>(
+            cast<arith::ConstantOp>(op).getValue()))
+      return resource.getRawHandle().getKey().str();
+    return "weight" + std::to_string(unnamed++);
+  }
+
+  void collect() {
+    unsigned unnamed = 0;
+    llvm::StringMap<unsigned> taken;
+    getOperation()->walk([&](PackOp pack) {
+      FailureOr<WeightChain> chain = matchWeightChain(pack);
+      if (failed(chain))
+        return;
+      auto [it, fresh] = groups.insert({chain->signature, ChainGroup()});
+      if (fresh) {
+        std::string name = nameOf(*chain, unnamed);
+        if (chain->slice >= 0)
+          name += "." + std::to_string(chain->slice);
+        unsigned again = taken[name]++;
+        it->second.name = again ? name + "." + std::to_string(again) : name;
+      }
+      it->second.chains.push_back(*chain);
+    });
+  }
+
+  static bool isExtern(ml_program::GlobalOp global) {
+    return isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr());
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Inline
+  //===--------------------------------------------------------------------===//
+
+  /// Replaces every plane of every chain of a group by what `create` makes.
+  void replace(ChainGroup &group,
+               llvm::function_ref<Value(OpBuilder &, Location, unsigned,
+                                        StringRef, RankedTensorType)>
+                   create) {
+    for (WeightChain &chain : group.chains) {
+      Operation *begin = chain.extract ? chain.extract.getOperation()
+                                       : chain.quantize.getOperation();
+      OpBuilder b(begin);
+      for (auto [number, plane] : llvm::enumerate(chain.planes()))
+        plane.second.replaceAllUsesWith(
+            create(b, chain.pack.getLoc(), number, plane.first,
+                   cast<RankedTensorType>(plane.second.getType())));
+    }
+  }
+
+  LogicalResult materializeInline(ChainGroup &group) {
+    WeightChain &chain = group.first();
+    ElementsAttr elements;
+    if (ml_program::GlobalOp global = getGlobal(chain.source)) {
+      if (isExtern(global))
+        return success(); // symbolic until an archive is written
+      elements = dyn_cast_if_present<ElementsAttr>(global.getValueAttr());
+    } else {
+      elements = cast<ElementsAttr>(
+          chain.source.getDefiningOp<arith::ConstantOp>().getValue());
+    }
+    if (!elements)
+      return success();
+    llvm::Expected<std::vector<float>> numbers = readElements(elements);
+    llvm::Expected<PackedWeight> packed =
+        numbers ? evaluate(chain, std::move(*numbers), threadCount())
+                : llvm::Expected<PackedWeight>(numbers.takeError());
+    if (!packed)
+      return fail("weight '" + group.name +
+                  "': " + llvm::toString(packed.takeError()));
+    SmallVector<Attribute, 5> values;
+    for (auto [plane, bytes] :
+         llvm::zip_equal(chain.planes(), planeBytesOf(*packed))) {
+      ArrayRef<char> data(reinterpret_cast<const char *>(bytes.data()),
+                          bytes.size());
+      values.push_back(DenseResourceElementsAttr::get(
+          cast<RankedTensorType>(plane.second.getType()),
+          group.name + ":" + plane.first.str(),
+          HeapAsmResourceBlob::allocateAndCopyWithAlign(data, 64)));
+      numBytes += bytes.size();
+    }
+    replace(group,
+            [&](OpBuilder &b, Location loc, unsigned number, StringRef,
+                RankedTensorType) -> Value {
+              return arith::ConstantOp::create(b, loc,
+                                               cast<TypedAttr>(values[number]));
+            });
+    ++numWeights;
+    return success();
+  }
+
+  LogicalResult materializeInline() {
+    for (auto &entry : groups)
+      if (failed(materializeInline(entry.second)))
+        return failure();
+    return success();
+  }
+
+  //===--------------------------------------------------------------------===//
+  // By reference
+  //===--------------------------------------------------------------------===//
+
+  /// Where a global's numbers go in the new archive.
+  struct Parameter {
+    ml_program::GlobalOp global;
+    SmallVector<ChainGroup *, 1> groups; ///< planes made from it
+    bool copied = false;                 ///< still read as it is
+  };
+
+  std::string inputPath() {
+    if (!parameters.empty())
+      return parameters;
+    auto attr = getOperation()->getAttrOfType<StringAttr>("cq.parameters");
+    return attr ? attr.getValue().str() : "";
+  }
+
+  LogicalResult materializeAll() {
+    if (failed(materializeInline()))
+      return failure();
+    std::string path = inputPath();
+    if (path.empty())
+      return fail("no archive to read: give parameters=FILE, or a module with "
+                  "the attribute cq.parameters");
+    llvm::Expected<std::unique_ptr<ParameterArchive>> archive =
+        ParameterArchive::open(path);
+    if (!archive)
+      return fail(llvm::toString(archive.takeError()));
+
+    SmallVector<Parameter> parameterList = listParameters();
+    if (failed(check(parameterList, **archive)))
+      return failure();
+    llvm::Expected<std::unique_ptr<SafetensorsWriter>> writer =
+        SafetensorsWriter::create(parametersOut, entriesOf(parameterList),
+                                  {{"format", "cq"}});
+    if (!writer)
+      return fail(llvm::toString(writer.takeError()));
+    Progress line(progress ? llvm::errs() : llvm::nulls(), "quantizing",
+                  static_cast<int64_t>(parameterList.size()));
+    for (Parameter &parameter : parameterList) {
+      if (failed(write(parameter, **archive, **writer)))
+        return failure();
+      line.advance(parameter.global.getSymName());
+    }
+    line.finish();
+    if (llvm::Error error = (*writer)->commit())
+      return fail(llvm::toString(std::move(error)));
+    for (Parameter &parameter : parameterList)
+      rewrite(parameter);
+    getOperation()->setAttr(
+        "cq.parameters",
+        StringAttr::get(&getContext(),
+                        llvm::sys::path::filename(parametersOut)));
+    return success();
+  }
+
+  /// Extern globals in order, with what is needed of them.
+  SmallVector<Parameter> listParameters() {
+    llvm::MapVector<Operation *, Parameter> byGlobal;
+    for (auto global : getOperation().getOps<ml_program::GlobalOp>())
+      if (isExtern(global))
+        byGlobal[global].global = global;
+    DenseSet<Operation *> chainLoads;
+    for (auto &entry : groups)
+      for (WeightChain &chain : entry.second.chains)
+        if (ml_program::GlobalOp global = getGlobal(chain.source)) {
+          auto found = byGlobal.find(global);
+          if (found == byGlobal.end())
+            continue;
+          auto &list = found->second.groups;
+          if (!llvm::is_contained(list, &entry.second))
+            list.push_back(&entry.second);
+        }
+    // A load that something besides its chains uses needs the tensor itself.
+    getOperation()->walk([&](Operation *op) {
+      if (!isa<ml_program::GlobalLoadOp, ml_program::GlobalLoadConstOp>(op))
+        return;
+      auto global = getGlobal(op->getResult(0));
+      auto found = global ? byGlobal.find(global) : byGlobal.end();
+      if (found != byGlobal.end() && !feedsOnlyChains(op))
+        found->second.copied = true;
+    });
+    SmallVector<Parameter> list;
+    for (auto &entry : byGlobal)
+      list.push_back(std::move(entry.second));
+    return list;
+  }
+
+  bool feedsOnlyChains(Operation *op) {
+    return llvm::all_of(op->getUsers(), [&](Operation *user) {
+      if (isa<QuantizeOp>(user)) {
+        for (Operation *packUser : user->getUsers()) {
+          auto pack = dyn_cast<PackOp>(packUser);
+          if (pack && succeeded(matchWeightChain(pack)))
+            return true;
+        }
+        return false;
+      }
+      if (isa<ExtractCherriesOp>(user))
+        return true;
+      return isMemoryEffectFree(user) && user->getNumResults() != 0 &&
+             !user->hasTrait<OpTrait::IsTerminator>() && feedsOnlyChains(user);
+    });
+  }
+
+  LogicalResult check(ArrayRef<Parameter> list, ParameterArchive &archive) {
+    for (const Parameter &parameter : list) {
+      if (!parameter.copied && parameter.groups.empty())
+        continue;
+      ml_program::GlobalOp global = parameter.global;
+      const ParameterInfo *info = archive.find(global.getSymName());
+      if (!info)
+        return fail("tensor '" + global.getSymName() + "' is not in " +
+                    archive.path() +
+                    "; give the archive this module was imported from");
+      auto type = dyn_cast<RankedTensorType>(global.getType());
+      if (!type || type.getShape() != ArrayRef<int64_t>(info->shape))
+        return fail("tensor '" + global.getSymName() + "' of " +
+                    archive.path() +
+                    " has not the shape of the global; give "
+                    "the archive this module was imported from");
+      if (!toDType(type.getElementType()))
+        return fail("global '" + global.getSymName() +
+                    "' has elements that an archive cannot hold");
+      if (!type.getElementType().isF32() &&
+          toDType(type.getElementType()) != info->type)
+        return fail("tensor '" + global.getSymName() + "' of " +
+                    archive.path() + " has not the element type of the global");
+    }
+    return success();
+  }
+
+  std::vector<SafetensorsWriter::Entry> entriesOf(ArrayRef<Parameter> list) {
+    std::vector<SafetensorsWriter::Entry> entries;
+    auto add = [&](std::string name, RankedTensorType type) {
+      entries.push_back({std::move(name), *toDType(type.getElementType()),
+                         llvm::SmallVector<int64_t, 4>(type.getShape())});
+    };
+    for (const Parameter &parameter : list) {
+      ml_program::GlobalOp global = parameter.global;
+      if (parameter.copied)
+        add(global.getSymName().str(),
+            cast<RankedTensorType>(global.getType()));
+      for (ChainGroup *group : parameter.groups)
+        for (auto &plane : group->first().planes())
+          add(group->name + ":" + plane.first.str(),
+              cast<RankedTensorType>(plane.second.getType()));
+    }
+    return entries;
+  }
+
+  LogicalResult write(Parameter &parameter, ParameterArchive &archive,
+                      SafetensorsWriter &writer) {
+    if (!parameter.copied && parameter.groups.empty())
+      return success();
+    StringRef name = parameter.global.getSymName();
+    const ParameterInfo *info = archive.find(name);
+    auto fails = [&](llvm::Error error) {
+      return fail("weight '" + name + "' of " + archive.path() + ": " +
+                  llvm::toString(std::move(error)));
+    };
+    auto type = cast<RankedTensorType>(parameter.global.getType());
+    if (parameter.copied && !type.getElementType().isF32()) {
+      ++numCopied;
+      if (llvm::Error error = writer.append(info->bytes))
+        return fails(std::move(error));
+      if (parameter.groups.empty())
+        return success();
+    }
+    std::vector<float> numbers(info->numElements());
+    if (llvm::Error error =
+            ParameterArchive::readAsF32(*info, numbers.data(), threadCount()))
+      return fails(std::move(error));
+    if (parameter.copied && type.getElementType().isF32()) {
+      ++numCopied;
+      ArrayRef<uint8_t> bytes(reinterpret_cast<uint8_t *>(numbers.data()),
+                              numbers.size() * sizeof(float));
+      if (llvm::Error error = writer.append(bytes))
+        return fails(std::move(error));
+    }
+    for (ChainGroup *group : parameter.groups) {
+      bool last = group == parameter.groups.back();
+      llvm::Expected<PackedWeight> packed =
+          evaluate(group->first(),
+                   last ? std::move(numbers) : std::vector<float>(numbers),
+                   threadCount());
+      if (!packed)
+        return fails(packed.takeError());
+      for (ArrayRef<uint8_t> bytes : planeBytesOf(*packed)) {
+        numBytes += bytes.size();
+        if (llvm::Error error = writer.append(bytes))
+          return fails(std::move(error));
+      }
+      ++numWeights;
+    }
+    return success();
+  }
+
+  /// Globals for the planes, loads in the place of chains.
+  void rewrite(Parameter &parameter) {
+    ml_program::GlobalOp global = parameter.global;
+    OpBuilder b(&getContext());
+    b.setInsertionPointAfter(global);
+    for (ChainGroup *group : parameter.groups) {
+      for (auto &plane : group->first().planes()) {
+        Type type = plane.second.getType();
+        ml_program::GlobalOp::create(
+            b, global.getLoc(), group->name + ":" + plane.first.str(), type,
+            /*is_mutable=*/false,
+            ml_program::ExternAttr::get(&getContext(), type),
+            b.getStringAttr("private"));
+      }
+      replace(*group,
+              [&](OpBuilder &builder, Location loc, unsigned, StringRef plane,
+                  RankedTensorType type) -> Value {
+                return ml_program::GlobalLoadOp::create(
+                    builder, loc, type,
+                    SymbolRefAttr::get(&getContext(),
+                                       group->name + ":" + plane.str()));
+              });
+    }
+    if (!parameter.copied)
+      unneeded.push_back(global);
+  }
+
+  /// Chains, their sources, and extern globals nobody loads.
+  void eraseDead() {
+    getOperation()->walk<WalkOrder::PostOrder, ReverseIterator>(
+        [](Operation *op) {
+          bool load = isa<ml_program::GlobalLoadOp>(op) && op->use_empty();
+          if (load || isOpTriviallyDead(op))
+            op->erase();
+        });
+    for (ml_program::GlobalOp global : unneeded)
+      if (SymbolTable::symbolKnownUseEmpty(global, getOperation()))
+        global.erase();
+  }
+
+  llvm::MapVector<std::string, ChainGroup> groups;
+  SmallVector<ml_program::GlobalOp> unneeded;
+};
+
+} // namespace

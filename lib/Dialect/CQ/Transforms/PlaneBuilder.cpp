@@ -1,0 +1,196 @@
+//===- PlaneBuilder.cpp - Planes where a weight was -----------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "PlaneBuilder.h"
+#include "TensorReshaping.h"
+#include "cq/Analysis/WeightTracing.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+
+PlannedAttributes::PlannedAttributes(MLIRContext *context,
+                                     const PlanEntry &entry)
+    : scheme(SchemeAttr::get(context, entry.scheme)),
+      layout(
+          LayoutAttr::get(context, Layout::uniform(LayoutKind::Panel16, entry.n,
+                                                   entry.scheme.bits))),
+      cherries(entry.cherries.form == CherryForm::None
+                   ? CherriesAttr()
+                   : CherriesAttr::get(context, entry.cherries)),
+      quantizer(QuantizerAttr::get(context, entry.quantizer)),
+      criterion(CriterionAttr::get(context, entry.criterion)) {}
+
+PlaneBuilder::PlaneBuilder(Operation *module) {
+  module->walk([&](func::CallOp call) {
+    if (auto callee = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(
+            call, call.getCalleeAttr()))
+      calls[callee].push_back(call);
+  });
+}
+
+WeightForm PlaneBuilder::getForm(Value value, WeightDims dims,
+                                 const WeightConsumption &consumption) const {
+  WeightLeaf leaf = WeightTracing::traceLocally(value, std::move(dims));
+  if (auto argument = dyn_cast<BlockArgument>(leaf.root)) {
+    // All callers agree, or tracing would have found an obstacle.
+    Operation *function = argument.getOwner()->getParentOp();
+    Operation *call = calls.find(function)->second.front();
+    return getForm(call->getOperand(argument.getArgNumber()), leaf.dims,
+                   consumption);
+  }
+  std::string why;
+  FailureOr<WeightForm> form = getWeightForm(consumption, leaf.dims, why);
+  assert(succeeded(form) && "tracing admitted this weight");
+  return *form;
+}
+
+ArrayRef<Planes> PlaneBuilder::getPlanes(Value value, WeightDims dims,
+                                         const WeightConsumption &consumption,
+                                         const PlanEntry &entry) {
+  WeightLeaf leaf = WeightTracing::traceLocally(value, std::move(dims));
+  auto found = built.find(leaf.root);
+  if (found != built.end())
+    return found->second;
+  SmallVector<Planes, 1> planes =
+      build(leaf.root, leaf.dims, consumption, entry);
+  return built.insert({leaf.root, std::move(planes)}).first->second;
+}
+
+SmallVector<Planes, 1> PlaneBuilder::build(Value root, const WeightDims &dims,
+                                           const WeightConsumption &consumption,
+                                           const PlanEntry &entry) {
+  if (auto argument = dyn_cast<BlockArgument>(root))
+    return buildArguments(argument, dims, consumption, entry);
+  return buildChain(root, getForm(root, dims, consumption), entry);
+}
+
+SmallVector<Planes, 1> PlaneBuilder::buildChain(Value root,
+                                                const WeightForm &form,
+                                                const PlanEntry &entry) {
+  OpBuilder b(root.getContext());
+  b.setInsertionPointAfterValue(root);
+  Location loc = root.getLoc();
+  MLIRContext *context = root.getContext();
+  PlannedAttributes attrs(context, entry);
+  int64_t rows = form.transposed ? form.k : form.n;
+  int64_t columns = form.transposed ? form.n : form.k;
+  SmallVector<int64_t> shape{rows, columns};
+  if (form.batch != 1)
+    shape.insert(shape.begin(), form.batch);
+  Value stack = createReshape(b, loc, root, shape);
+
+  PlaneTypes types = cantFail(PlaneTypes::get(
+      context, form.n, form.k, attrs.scheme, attrs.layout, attrs.cherries));
+  int64_t groups = entry.scheme.numGroups(form.k);
+  Type i8 = b.getI8Type();
+  auto codesType = RankedTensorType::get({form.n, form.k}, i8);
+  auto scalesType =
+      RankedTensorType::get({form.n, groups}, types.scales.getElementType());
+  auto zerosType = RankedTensorType::get({form.n, groups}, i8);
+
+  SmallVector<Planes, 1> result;
+  for (int64_t e = 0; e < form.batch; ++e) {
+    Value matrix = stack;
+    if (form.batch != 1) {
+      SmallVector<OpFoldResult> offsets{b.getIndexAttr(e), b.getIndexAttr(0),
+                                        b.getIndexAttr(0)};
+      SmallVector<OpFoldResult> sizes{b.getIndexAttr(1), b.getIndexAttr(rows),
+                                      b.getIndexAttr(columns)};
+      SmallVector<OpFoldResult> strides(3, b.getIndexAttr(1));
+      auto type = RankedTensorType::get(
+          {rows, columns}, cast<ShapedType>(stack.getType()).getElementType());
+      matrix = tensor::ExtractSliceOp::create(b, loc, type, stack, offsets,
+                                              sizes, strides);
+    }
+    if (form.transposed)
+      matrix = createTranspose(b, loc, matrix, {1, 0});
+    matrix = createFloatCast(b, loc, matrix, b.getF32Type());
+    Planes planes;
+    // Cherries before scales: they take no part in the ranges of their groups.
+    if (attrs.cherries)
+      planes.cherryColumns = ExtractCherriesOp::create(
+          b, loc, types.cherryColumns, matrix, attrs.scheme, attrs.cherries,
+          attrs.criterion);
+    auto quantize = QuantizeOp::create(
+        b, loc, codesType, scalesType, types.zeros ? zerosType : Type(),
+        types.cherryDeltas, matrix, planes.cherryColumns, attrs.scheme,
+        attrs.quantizer, attrs.cherries);
+    planes.cherryDeltas = quantize.getCherryDeltas();
+    auto pack = PackOp::create(b, loc, types.codes, types.scales, types.zeros,
+                               quantize.getCodes(), quantize.getScales(),
+                               quantize.getZeros(), attrs.scheme, attrs.layout);
+    planes.codes = pack.getPackedCodes();
+    planes.scales = pack.getPackedScales();
+    planes.zeros = pack.getPackedZeros();
+    result.push_back(planes);
+  }
+  return result;
+}
+
+/// The planes that exist, in order.
+static SmallVector<Value *> present(Planes &planes) {
+  SmallVector<Value *> all{&planes.codes, &planes.scales, &planes.zeros,
+                           &planes.cherryColumns, &planes.cherryDeltas};
+  llvm::erase_if(all, [](Value *value) { return !*value; });
+  return all;
+}
+
+SmallVector<Planes, 1>
+PlaneBuilder::buildArguments(BlockArgument argument, const WeightDims &dims,
+                             const WeightConsumption &consumption,
+                             const PlanEntry &entry) {
+  auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  SmallVector<Planes, 1> result;
+  for (Operation *call : calls[function]) {
+    ArrayRef<Planes> supplied = getPlanes(
+        call->getOperand(argument.getArgNumber()), dims, consumption, entry);
+    SmallVector<Planes, 1> copy(supplied);
+    SmallVector<Value> operands;
+    for (Planes &planes : copy)
+      for (Value *plane : present(planes))
+        operands.push_back(*plane);
+    unsigned position = argument.getArgNumber() + 1;
+    if (result.empty()) {
+      // The first caller says of which types the planes are; all are equal,
+      // since the plan has one choice for all weights that arrive here.
+      for (auto [offset, operand] : llvm::enumerate(operands))
+        (void)function.insertArgument(position + offset, operand.getType(), {},
+                                      argument.getLoc());
+      unsigned next = position;
+      for (Planes planes : copy) {
+        for (Value *plane : present(planes))
+          *plane = function.getArgument(next++);
+        result.push_back(planes);
+      }
+    }
+    call->insertOperands(position, operands);
+  }
+  return result;
+}
+
+void PlaneBuilder::eraseDeadWeights() {
+  // Arguments first (callees may pass weights on), then what fed them.
+  bool changed = true;
+  while (changed) {
+    changed = false;
+    for (auto &[root, planes] : llvm::reverse(built)) {
+      auto argument = dyn_cast_if_present<BlockArgument>(root);
+      if (!argument || !argument.use_empty())
+        continue;
+      auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
+      unsigned position = argument.getArgNumber();
+      for (Operation *call : calls[function])
+        call->eraseOperand(position);
+      (void)function.eraseArgument(position);
+      root = Value();
+      changed = true;
+    }
+  }
+}

@@ -1,0 +1,65 @@
+//===- WeightEvaluation.h - Evaluating chains over weights ------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+// What cq-apply-plan builds over a weight (views, transposes, casts, then
+// extract_cherries → quantize → pack) is evaluated here on the host, one weight
+// at a time, with the codec.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_LIB_DIALECT_CQ_TRANSFORMS_WEIGHTEVALUATION_H
+#define CQ_LIB_DIALECT_CQ_TRANSFORMS_WEIGHTEVALUATION_H
+
+#include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Model/Parameters.h"
+#include <vector>
+
+namespace mlir::ml_program {
+class GlobalOp;
+} // namespace mlir::ml_program
+
+namespace mlir::cq {
+
+/// One chain, from a source to packed planes.
+struct WeightChain {
+  Value source; ///< result of arith.constant or ml_program.global_load
+  ExtractCherriesOp extract; ///< null without cherries
+  QuantizeOp quantize;
+  PackOp pack;
+  /// Source and everything that is done to it, as text: equal chains give equal
+  /// planes.
+  std::string signature;
+  /// Which matrix of a stack; −1 when it is the whole source.
+  int64_t slice = -1;
+
+  /// Name, type and value of every plane that exists ("codes", …).
+  SmallVector<std::pair<StringRef, Value>, 5> planes();
+};
+
+/// The chain that ends in `pack`; fails when it is none over a constant or a
+/// global (weights computed at run time stay as they are).
+FailureOr<WeightChain> matchWeightChain(PackOp pack);
+
+/// The immutable global a chain's source loads; null for constants.
+ml_program::GlobalOp getGlobal(Value source);
+
+/// The numbers of a constant as f32, or a sentence (resources may be too
+/// short).
+llvm::Expected<std::vector<float>> readElements(ElementsAttr elements);
+
+/// Applies the chain to its source's numbers (consumed).
+llvm::Expected<PackedWeight> evaluate(const WeightChain &chain,
+                                      std::vector<float> numbers,
+                                      unsigned threads);
+
+/// Bytes of the planes in the order of WeightChain::planes().
+SmallVector<ArrayRef<uint8_t>, 5> planeBytesOf(const PackedWeight &packed);
+
+} // namespace mlir::cq
+
+#endif // CQ_LIB_DIALECT_CQ_TRANSFORMS_WEIGHTEVALUATION_H
