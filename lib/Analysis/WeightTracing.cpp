@@ -54,6 +54,15 @@ WeightDims WeightTracing::getGatherDims(RankedTensorType type) {
   return dims;
 }
 
+WeightConsumption WeightTracing::getGatherConsumption(RankedTensorType type) {
+  WeightConsumption c;
+  c.weightOperand = c.activationOperand = 0;
+  c.weightLoops = {0, 1};
+  c.loopSizes.assign(type.getShape().begin(), type.getShape().end());
+  c.isReduction = {false, true};
+  return c;
+}
+
 class WeightTracing::Impl {
 public:
   Impl(WeightTracing &result) : result(result) {
@@ -231,41 +240,38 @@ private:
   }
 
   void traceProduct(WeightConsumerOpInterface consumer) {
-    for (const WeightConsumption &consumption :
-         consumer.getWeightConsumptions()) {
-      FailureOr<WeightDims> dims = getOperandDims(consumption);
-      Leaves leaves;
-      if (failed(dims) ||
-          !collect(consumer->getOperand(consumption.weightOperand), *dims,
-                   leaves) ||
-          !allWeights(leaves))
-        continue;
-      // A public function's argument is a weight only if the other operand is
-      // no argument as well: attention multiplies two of them.
-      if (isArgument(leaves) && activationIsArgument(consumer, consumption) &&
-          consumption.weightOperand == 0)
-        continue;
-      WeightUse use{consumer, consumption, {}};
-      if (!enlist(leaves, consumption, use.weights))
-        continue;
-      for (unsigned number : use.weights) {
-        ++result.weights[number].numProducts;
-        result.weights[number].isHead |=
-            feedsResult(consumer) && isWide(result.weights[number]);
-      }
-      result.uses.push_back(std::move(use));
-      return;
-    }
+    SmallVector<WeightConsumption, 2> ways = consumer.getWeightConsumptions();
+    // A matrix is the weight rather than a vector beside it.
+    for (bool matricesOnly : {true, false})
+      for (const WeightConsumption &consumption : ways)
+        if (traceProduct(consumer, consumption, matricesOnly))
+          return;
   }
 
-  static bool isArgument(const Leaves &leaves) {
-    return llvm::any_of(leaves, [](const WeightLeaf &leaf) {
-      return isa<BlockArgument>(leaf.root);
-    });
-  }
-  static bool activationIsArgument(Operation *op,
-                                   const WeightConsumption &consumption) {
-    return isa<BlockArgument>(op->getOperand(consumption.activationOperand));
+  bool traceProduct(Operation *op, const WeightConsumption &consumption,
+                    bool matricesOnly) {
+    FailureOr<WeightDims> dims = getOperandDims(consumption);
+    Leaves leaves;
+    if (failed(dims) ||
+        !collect(op->getOperand(consumption.weightOperand), *dims, leaves) ||
+        !allWeights(leaves))
+      return false;
+    for (const WeightLeaf &leaf : leaves) {
+      std::string why;
+      FailureOr<WeightForm> form = getWeightForm(consumption, leaf.dims, why);
+      if (matricesOnly && (failed(form) || form->n == 1))
+        return false;
+    }
+    WeightUse use{op, consumption, {}};
+    if (!enlist(leaves, consumption, use.weights))
+      return false;
+    for (unsigned number : use.weights) {
+      ++result.weights[number].numProducts;
+      result.weights[number].isHead |=
+          feedsResult(op) && isWide(result.weights[number]);
+    }
+    result.uses.push_back(std::move(use));
+    return true;
   }
 
   void traceGather(tensor::ExtractOp extract) {
@@ -290,16 +296,6 @@ private:
         result.weights[number].obstacle = why;
     }
     result.gathers.push_back(std::move(use));
-  }
-
-  /// A gather reads W [N, K] like a product whose loops are (n, k).
-  static WeightConsumption getGatherConsumption(RankedTensorType type) {
-    WeightConsumption c;
-    c.weightOperand = c.activationOperand = 0;
-    c.weightLoops = {0, 1};
-    c.loopSizes.assign(type.getShape().begin(), type.getShape().end());
-    c.isReduction = {false, true};
-    return c;
   }
 
   bool isWide(const TracedWeight &weight) {

@@ -7,18 +7,23 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Pipelines/InitAll.h"
+#include "cq/Analysis/WeightConsumer.h"
 #include "cq/Conversion/CQToLinalg/CQToLinalg.h"
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Pipelines/LowerToLLVM.h"
+#include "cq/Pipelines/Quantize.h"
 
 using namespace mlir;
 
 void cq::registerAllDialects(DialectRegistry &registry) {
   registry.insert<CQDialect>();
+  registerLinalgWeightConsumers(registry);
 }
 
 void cq::registerAllPasses() {
+  registerCQPasses();
+  registerQuantizePipeline();
   registerCQToLinalgPasses();
   registerCQToX86Passes();
   registerLowerToLLVMPipeline();

@@ -35,7 +35,6 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
     solve.cherries = options.cherries;
     solve.cherryForm = options.cherryForm;
     solve.cherryRatio = options.cherryRatio;
-    solve.cherryCriterion = options.cherryCriterion;
     solve.outer = options.outer;
     solve.keep.assign(options.keep.begin(), options.keep.end());
     solve.overrides.assign(options.overrides.begin(), options.overrides.end());

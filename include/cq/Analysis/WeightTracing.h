@@ -89,7 +89,8 @@ public:
   /// Follows a value to the op or argument where its trace ends *in this
   /// function*.
   static WeightLeaf traceLocally(Value value, WeightDims dims);
-  /// The dimensions that start a trace from rows of a gather.
+  /// A gather reads W [N, K] like a product whose loops are (n, k).
+  static WeightConsumption getGatherConsumption(RankedTensorType type);
   static WeightDims getGatherDims(RankedTensorType type);
 
 private:

@@ -35,19 +35,17 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
   Option<std::string> quantizer{*this, "quantizer",
                                 llvm::cl::desc("rtn or mse"),
                                 llvm::cl::init(solve.quantizer)};
-  Option<bool> cherries{
+  Option<std::string> cherries{
       *this, "cherries",
-      llvm::cl::desc("Keep the most important weights precise"),
+      llvm::cl::desc("What makes a weight a cherry, kept precise: none, "
+                     "quant-error or magnitude"),
       llvm::cl::init(solve.cherries)};
-  Option<std::string> cherryForm{*this, "cherry-form",
-                                 llvm::cl::desc("element, column or slot"),
-                                 llvm::cl::init(solve.cherryForm)};
+  Option<std::string> cherryForm{
+      *this, "cherry-form", llvm::cl::desc("none, element, column or slot"),
+      llvm::cl::init(solve.cherryForm)};
   Option<double> cherryRatio{*this, "cherry-ratio",
                              llvm::cl::desc("Share of the weights"),
                              llvm::cl::init(solve.cherryRatio)};
-  Option<std::string> cherryCriterion{
-      *this, "cherry-criterion", llvm::cl::desc("quant-error or magnitude"),
-      llvm::cl::init(solve.cherryCriterion)};
   Option<std::string> outer{*this, "outer",
                             llvm::cl::desc("Scheme of embeddings and the head"),
                             llvm::cl::init(solve.outer)};
@@ -55,7 +53,8 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
       *this, "keep",
       llvm::cl::desc("Regular expressions of weights to leave as they are")};
   ListOption<std::string> overrides{
-      *this, "override", llvm::cl::desc("REGEX:SCHEME; the last match counts")};
+      *this, "override",
+      llvm::cl::desc("REGEX:SCHEME; the first match counts")};
   Option<std::string> plan{
       *this, "plan",
       llvm::cl::desc("Take the decision from this file, not from the options")};

@@ -45,35 +45,33 @@ struct ApplyPlan : cq::impl::CQApplyPlanBase<ApplyPlan> {
     tracing.solve();
     llvm::Expected<Plan> plan = getPlanAttr(getOperation());
     // The plan may have been edited since it was verified.
-    llvm::Expected<PlanSize> size =
-        plan ? plan->verify(getWeightFacts(tracing))
-             : llvm::Expected<PlanSize>(plan.takeError());
-    if (!size) {
-      emitError(getOperation().getLoc()) << llvm::toString(size.takeError());
+    llvm::Error error = plan ? verifyPlan(*plan, tracing) : plan.takeError();
+    if (error) {
+      emitError(getOperation().getLoc()) << llvm::toString(std::move(error));
       return signalPassFailure();
     }
     PlaneBuilder builder(getOperation());
     // Planes need the weights' traces as they are: build all, then rewrite.
-    for (const WeightUse &use : tracing.getUses())
-      if (const PlanEntry *entry =
-              entryFor(tracing, use.weights, *plan, use.op))
-        products.push_back({&use, entry, prepare(builder, use, *entry)});
-    for (const GatherUse &use : tracing.getGathers())
-      if (const PlanEntry *entry =
-              entryFor(tracing, use.weights, *plan, use.op)) {
-        auto extract = cast<tensor::ExtractOp>(use.extract);
-        WeightConsumption c = getGatherConsumption(extract);
-        gathers.push_back({&use, entry,
-                           builder.getPlanes(extract.getTensor(),
-                                             WeightTracing::getGatherDims(
-                                                 extract.getTensor().getType()),
-                                             c, *entry)[0]});
-      }
+    for (const WeightUse &use : tracing.getUses()) {
+      Entries entries = entriesFor(tracing, use.weights, *plan, use.op);
+      if (!entries.empty())
+        products.push_back(prepare(builder, use, entries));
+    }
+    for (const GatherUse &use : tracing.getGathers()) {
+      Entries entries = entriesFor(tracing, use.weights, *plan, use.op);
+      if (entries.empty())
+        continue;
+      auto extract = cast<tensor::ExtractOp>(use.extract);
+      RankedTensorType type = extract.getTensor().getType();
+      ArrayRef<Planes> planes = builder.getPlanes(
+          extract.getTensor(), WeightTracing::getGatherDims(type),
+          WeightTracing::getGatherConsumption(type), entries);
+      gathers.push_back({&use, entries.front(), planes.front()});
+    }
     for (Product &product : products) {
       ++numProducts;
-      rewriteProduct(*product.use, product.prepared.form,
-                     product.prepared.planes,
-                     PlannedAttributes(&getContext(), *product.entry), *mode);
+      rewriteProduct(*product.use, product.form, product.planes, product.attrs,
+                     *mode);
     }
     for (Gather &gather : gathers) {
       ++numGathers;
@@ -87,14 +85,12 @@ struct ApplyPlan : cq::impl::CQApplyPlanBase<ApplyPlan> {
   }
 
 private:
-  struct Prepared {
-    WeightForm form;
-    SmallVector<Planes, 1> planes;
-  };
+  using Entries = SmallVector<const PlanEntry *, 1>;
   struct Product {
     const WeightUse *use;
-    const PlanEntry *entry;
-    Prepared prepared;
+    WeightForm form;
+    SmallVector<Planes, 1> planes;
+    SmallVector<PlannedAttributes, 1> attrs;
   };
   struct Gather {
     const GatherUse *use;
@@ -102,14 +98,21 @@ private:
     Planes planes;
   };
 
-  /// The entry of the weights of a use; null (with a remark) when it stays.
-  const PlanEntry *entryFor(const WeightTracing &tracing,
-                            ArrayRef<unsigned> weights, const Plan &plan,
-                            Operation *op) {
+  /// The entries of the matrices of a use; none (with a remark) when it stays.
+  Entries entriesFor(const WeightTracing &tracing, ArrayRef<unsigned> weights,
+                     const Plan &plan, Operation *op) {
+    Entries entries;
     for (unsigned number : weights) {
       const TracedWeight &weight = tracing.getWeights()[number];
-      const PlanEntry *entry = plan.find(weight.name);
-      if (weight.canQuantize() && entry && !entry->keep)
+      entries.clear();
+      for (int64_t slice = 0; weight.canQuantize() && slice < weight.batch;
+           ++slice) {
+        const PlanEntry *entry = plan.find(getSliceName(weight, slice));
+        if (!entry->keep)
+          entries.push_back(entry);
+      }
+      if (weight.canQuantize() &&
+          static_cast<int64_t>(entries.size()) == weight.batch)
         continue;
       ++numLeft;
       emitRemark(op->getLoc())
@@ -117,29 +120,22 @@ private:
           << "' "
           << (weight.canQuantize() ? "is kept by the plan"
                                    : "cannot be quantized, " + weight.obstacle);
-      return nullptr;
+      return {};
     }
-    return plan.find(tracing.getWeights()[weights.front()].name);
+    return entries;
   }
 
-  static Prepared prepare(PlaneBuilder &builder, const WeightUse &use,
-                          const PlanEntry &entry) {
+  static Product prepare(PlaneBuilder &builder, const WeightUse &use,
+                         ArrayRef<const PlanEntry *> entries) {
     const WeightConsumption &c = use.consumption;
     Value operand = use.op->getOperand(c.weightOperand);
     WeightDims dims = *getOperandDims(c);
-    WeightForm form = builder.getForm(operand, dims, c);
-    ArrayRef<Planes> planes = builder.getPlanes(operand, dims, c, entry);
-    return {std::move(form), SmallVector<Planes, 1>(planes)};
-  }
-
-  static WeightConsumption getGatherConsumption(tensor::ExtractOp extract) {
-    RankedTensorType type = extract.getTensor().getType();
-    WeightConsumption c;
-    c.weightOperand = c.activationOperand = 0;
-    c.weightLoops = {0, 1};
-    c.loopSizes.assign(type.getShape().begin(), type.getShape().end());
-    c.isReduction = {false, true};
-    return c;
+    Product product{&use, builder.getForm(operand, dims, c), {}, {}};
+    llvm::append_range(product.planes,
+                       builder.getPlanes(operand, dims, c, entries));
+    for (const PlanEntry *entry : entries)
+      product.attrs.emplace_back(use.op->getContext(), *entry);
+    return product;
   }
 
   /// Transposes, casts and constants that fed only what is gone. (Bodies of

@@ -20,7 +20,9 @@
 #include "mlir/IR/Iterators.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Path.h"
+#include <deque>
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_CQMATERIALIZEPARAMETERS
@@ -98,19 +100,21 @@ private:
   void collect() {
     unsigned unnamed = 0;
     llvm::StringMap<unsigned> taken;
+    llvm::StringMap<ChainGroup *> bySignature;
     getOperation()->walk([&](PackOp pack) {
       FailureOr<WeightChain> chain = matchWeightChain(pack);
       if (failed(chain))
         return;
-      auto [it, fresh] = groups.insert({chain->signature, ChainGroup()});
+      auto [it, fresh] = bySignature.try_emplace(chain->signature, nullptr);
       if (fresh) {
+        it->second = &groups.emplace_back();
         std::string name = nameOf(*chain, unnamed);
         if (chain->slice >= 0)
           name += "." + std::to_string(chain->slice);
         unsigned again = taken[name]++;
-        it->second.name = again ? name + "." + std::to_string(again) : name;
+        it->second->name = again ? name + "." + std::to_string(again) : name;
       }
-      it->second.chains.push_back(*chain);
+      it->second->chains.push_back(*chain);
     });
   }
 
@@ -180,8 +184,8 @@ private:
   }
 
   LogicalResult materializeInline() {
-    for (auto &entry : groups)
-      if (failed(materializeInline(entry.second)))
+    for (ChainGroup &group : groups)
+      if (failed(materializeInline(group)))
         return failure();
     return success();
   }
@@ -250,15 +254,15 @@ private:
       if (isExtern(global))
         byGlobal[global].global = global;
     DenseSet<Operation *> chainLoads;
-    for (auto &entry : groups)
-      for (WeightChain &chain : entry.second.chains)
+    for (ChainGroup &group : groups)
+      for (WeightChain &chain : group.chains)
         if (ml_program::GlobalOp global = getGlobal(chain.source)) {
           auto found = byGlobal.find(global);
           if (found == byGlobal.end())
             continue;
           auto &list = found->second.groups;
-          if (!llvm::is_contained(list, &entry.second))
-            list.push_back(&entry.second);
+          if (!llvm::is_contained(list, &group))
+            list.push_back(&group);
         }
     // A load that something besides its chains uses needs the tensor itself.
     getOperation()->walk([&](Operation *op) {
@@ -425,7 +429,7 @@ private:
         global.erase();
   }
 
-  llvm::MapVector<std::string, ChainGroup> groups;
+  std::deque<ChainGroup> groups; ///< in order; addresses stay
   SmallVector<ml_program::GlobalOp> unneeded;
 };
 

@@ -12,9 +12,7 @@
 #include "cq/Solver/UniformPlan.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
-#include "llvm/Support/MemoryBuffer.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_CQSOLVEUNIFORM
@@ -49,7 +47,7 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
     WeightTracing tracing(getOperation());
     tracing.solve();
     std::vector<WeightFacts> facts = getWeightFacts(tracing);
-    llvm::Expected<UniformOptions> options = readOptions();
+    llvm::Expected<UniformPlanOptions> options = readOptions();
     if (!options) {
       (void)fail(getOperation(), options.takeError());
       return signalPassFailure();
@@ -65,8 +63,9 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
         ++numKept;
       if (entry.keep || entry.scheme != options->scheme)
         remarkOn(getOperation())
-            << "weight '" << entry.name << "' [" << entry.n << ", " << entry.k
-            << "]: " << entry.str() << " (" << entry.reason << ")";
+            << "weight '" << entry.weight << "' [" << entry.n << ", " << entry.k
+            << "]: " << (entry.keep ? "kept" : entry.scheme.str()) << " ("
+            << entry.reason << ")";
     }
     for (const TracedWeight &weight : tracing.getWeights())
       if (!weight.canQuantize())
@@ -76,11 +75,12 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
   }
 
   /// The options' words as values of the codec.
-  llvm::Expected<UniformOptions> readOptions() {
-    UniformOptions out;
-    std::string text = "b" + std::to_string(bits) + "-" +
-                       (groupSize == "row" ? "row" : "g" + groupSize) + "-" +
-                       grid + "-" + scaleType;
+  llvm::Expected<UniformPlanOptions> readOptions() {
+    UniformPlanOptions out;
+    std::string text =
+        "b" + std::to_string(bits) + "-" +
+        (groupSize == "row" || groupSize == "0" ? "row" : "g" + groupSize) +
+        "-" + grid + "-" + scaleType;
     llvm::Expected<Scheme> scheme = Scheme::parse(text);
     if (!scheme)
       return scheme.takeError();
@@ -88,7 +88,7 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
     llvm::Expected<Scheme> outerScheme = Scheme::parse(outer);
     if (!outerScheme)
       return outerScheme.takeError();
-    out.outerScheme = *outerScheme;
+    out.headScheme = *outerScheme;
     auto unknown = [](StringRef option, StringRef value) {
       return llvm::createStringError("'" + value + "' is no value of option '" +
                                      option + "'");
@@ -97,17 +97,28 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
     if (!kind)
       return unknown("quantizer", quantizer);
     out.quantizer = *kind;
-    auto form = parseCherryForm(cherryForm);
+    // Either of the two options asks for cherries; the other has a default.
+    StringRef why = cherries, how = cherryForm;
+    if (why.empty())
+      why = how.empty() || how == "none" ? "none" : "quant-error";
+    if (how.empty())
+      how = why == "none" ? "none" : "slot";
+    auto form = parseCherryForm(how);
     if (!form)
-      return unknown("cherry-form", cherryForm);
-    out.cherryForm = cherries ? *form : CherryForm::None;
-    auto criterion = parseCherryCriterion(cherryCriterion);
+      return unknown("cherry-form", how);
+    out.cherryForm = why == "none" ? CherryForm::None : *form;
+    auto criterion = parseCherryCriterion(why == "none" ? "quant-error" : why);
     if (!criterion)
-      return unknown("cherry-criterion", cherryCriterion);
+      return unknown("cherries", why);
     out.criterion = *criterion;
     out.cherryRatio = cherryRatio;
     out.keep.assign(keep.begin(), keep.end());
-    out.overrides.assign(overrides.begin(), overrides.end());
+    for (const std::string &override : overrides) {
+      llvm::Expected<SchemeOverride> parsed = SchemeOverride::parse(override);
+      if (!parsed)
+        return parsed.takeError();
+      out.overrides.push_back(std::move(*parsed));
+    }
     return out;
   }
 };
@@ -115,33 +126,12 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
 struct LoadPlan : cq::impl::CQLoadPlanBase<LoadPlan> {
   using CQLoadPlanBase::CQLoadPlanBase;
   void runOnOperation() override {
-    auto buffer = llvm::MemoryBuffer::getFile(plan, /*IsText=*/true);
-    if (!buffer) {
-      emitError(getOperation().getLoc())
-          << "cannot read plan '" << plan.getValue()
-          << "': " << buffer.getError().message();
-      return signalPassFailure();
-    }
-    llvm::Expected<Plan> parsed =
-        Plan::parse((*buffer)->getBuffer(), plan.getValue());
+    llvm::Expected<Plan> parsed = Plan::read(plan);
     if (!parsed) {
       (void)fail(getOperation(), parsed.takeError());
       return signalPassFailure();
     }
-    // What the attribute does not hold is checked here.
-    WeightTracing tracing(getOperation());
-    tracing.solve();
-    llvm::Expected<PlanSize> size = parsed->verify(getWeightFacts(tracing));
-    if (!size) {
-      emitError(getOperation().getLoc()) << "plan " << plan.getValue() << ": "
-                                         << llvm::toString(size.takeError());
-      return signalPassFailure();
-    }
     setPlanAttr(getOperation(), *parsed);
-  }
-  void getDependentDialects(DialectRegistry &registry) const override {
-    CQLoadPlanBase::getDependentDialects(registry);
-    registerLinalgWeightConsumers(registry);
   }
 };
 
@@ -155,51 +145,24 @@ struct VerifyPlan : cq::impl::CQVerifyPlanBase<VerifyPlan> {
   void runOnOperation() override {
     WeightTracing tracing(getOperation());
     tracing.solve();
-    std::vector<WeightFacts> facts = getWeightFacts(tracing);
     llvm::Expected<Plan> plan = getPlanAttr(getOperation());
-    if (!plan) {
-      (void)fail(getOperation(), plan.takeError());
+    llvm::Error error = plan ? verifyPlan(*plan, tracing) : plan.takeError();
+    if (!error && !planOut.empty())
+      error = plan->write(planOut);
+    if (error) {
+      (void)fail(getOperation(), std::move(error));
       return signalPassFailure();
     }
-    llvm::Expected<PlanSize> size = plan->verify(facts);
-    if (!size) {
-      (void)fail(getOperation(), size.takeError());
-      return signalPassFailure();
-    }
-    planBytes += size->bytes;
+    PlanTotals totals = plan->totals();
+    planBytes += totals.bytes;
     std::string bpw;
     llvm::raw_string_ostream(bpw)
-        << llvm::format("%.3f", size->bitsPerWeight());
+        << llvm::format("%.3f", totals.bitsPerWeight());
     remarkOn(getOperation())
-        << "plan: " << size->weights << " weights in " << size->bytes
-        << " bytes, " << bpw << " bits per weight; " << size->keptWeights
+        << "plan: " << totals.weights << " weights in " << totals.bytes
+        << " bytes, " << bpw << " bits per weight; " << totals.keptWeights
         << " weights kept";
-    if (!planOut.empty() && failed(write(*plan, facts)))
-      return signalPassFailure();
     markAllAnalysesPreserved();
-  }
-
-  LogicalResult write(Plan &plan, ArrayRef<WeightFacts> facts) {
-    plan.model = fingerprint(facts);
-    for (PlanEntry &entry : plan.entries)
-      if (!entry.keep)
-        entry.bytes = entry.batch *
-                      planeBytes(entry.n, entry.k, entry.scheme,
-                                 Layout::uniform(LayoutKind::Panel16, entry.n,
-                                                 entry.scheme.bits),
-                                 entry.cherries)
-                          .total();
-    std::string text = plan.str();
-    llvm::Error error =
-        llvm::writeToOutput(planOut, [&](llvm::raw_ostream &os) {
-          os << text;
-          return llvm::Error::success();
-        });
-    if (error)
-      return emitError(getOperation().getLoc())
-             << "cannot write plan '" << planOut.getValue()
-             << "': " << llvm::toString(std::move(error));
-    return success();
   }
 };
 

@@ -53,32 +53,32 @@ WeightForm PlaneBuilder::getForm(Value value, WeightDims dims,
 
 ArrayRef<Planes> PlaneBuilder::getPlanes(Value value, WeightDims dims,
                                          const WeightConsumption &consumption,
-                                         const PlanEntry &entry) {
+                                         ArrayRef<const PlanEntry *> entries) {
   WeightLeaf leaf = WeightTracing::traceLocally(value, std::move(dims));
   auto found = built.find(leaf.root);
   if (found != built.end())
     return found->second;
   SmallVector<Planes, 1> planes =
-      build(leaf.root, leaf.dims, consumption, entry);
+      build(leaf.root, leaf.dims, consumption, entries);
   return built.insert({leaf.root, std::move(planes)}).first->second;
 }
 
-SmallVector<Planes, 1> PlaneBuilder::build(Value root, const WeightDims &dims,
-                                           const WeightConsumption &consumption,
-                                           const PlanEntry &entry) {
+SmallVector<Planes, 1>
+PlaneBuilder::build(Value root, const WeightDims &dims,
+                    const WeightConsumption &consumption,
+                    ArrayRef<const PlanEntry *> entries) {
   if (auto argument = dyn_cast<BlockArgument>(root))
-    return buildArguments(argument, dims, consumption, entry);
-  return buildChain(root, getForm(root, dims, consumption), entry);
+    return buildArguments(argument, dims, consumption, entries);
+  return buildChain(root, getForm(root, dims, consumption), entries);
 }
 
-SmallVector<Planes, 1> PlaneBuilder::buildChain(Value root,
-                                                const WeightForm &form,
-                                                const PlanEntry &entry) {
+SmallVector<Planes, 1>
+PlaneBuilder::buildChain(Value root, const WeightForm &form,
+                         ArrayRef<const PlanEntry *> entries) {
   OpBuilder b(root.getContext());
   b.setInsertionPointAfterValue(root);
   Location loc = root.getLoc();
   MLIRContext *context = root.getContext();
-  PlannedAttributes attrs(context, entry);
   int64_t rows = form.transposed ? form.k : form.n;
   int64_t columns = form.transposed ? form.n : form.k;
   SmallVector<int64_t> shape{rows, columns};
@@ -86,17 +86,18 @@ SmallVector<Planes, 1> PlaneBuilder::buildChain(Value root,
     shape.insert(shape.begin(), form.batch);
   Value stack = createReshape(b, loc, root, shape);
 
-  PlaneTypes types = cantFail(PlaneTypes::get(
-      context, form.n, form.k, attrs.scheme, attrs.layout, attrs.cherries));
-  int64_t groups = entry.scheme.numGroups(form.k);
-  Type i8 = b.getI8Type();
-  auto codesType = RankedTensorType::get({form.n, form.k}, i8);
-  auto scalesType =
-      RankedTensorType::get({form.n, groups}, types.scales.getElementType());
-  auto zerosType = RankedTensorType::get({form.n, groups}, i8);
-
   SmallVector<Planes, 1> result;
   for (int64_t e = 0; e < form.batch; ++e) {
+    const PlanEntry &entry = *entries[e];
+    PlannedAttributes attrs(context, entry);
+    PlaneTypes types = cantFail(PlaneTypes::get(
+        context, form.n, form.k, attrs.scheme, attrs.layout, attrs.cherries));
+    int64_t groups = entry.scheme.numGroups(form.k);
+    Type i8 = b.getI8Type();
+    auto codesType = RankedTensorType::get({form.n, form.k}, i8);
+    auto scalesType =
+        RankedTensorType::get({form.n, groups}, types.scales.getElementType());
+    auto zerosType = RankedTensorType::get({form.n, groups}, i8);
     Value matrix = stack;
     if (form.batch != 1) {
       SmallVector<OpFoldResult> offsets{b.getIndexAttr(e), b.getIndexAttr(0),
@@ -145,12 +146,12 @@ static SmallVector<Value *> present(Planes &planes) {
 SmallVector<Planes, 1>
 PlaneBuilder::buildArguments(BlockArgument argument, const WeightDims &dims,
                              const WeightConsumption &consumption,
-                             const PlanEntry &entry) {
+                             ArrayRef<const PlanEntry *> entries) {
   auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
   SmallVector<Planes, 1> result;
   for (Operation *call : calls[function]) {
     ArrayRef<Planes> supplied = getPlanes(
-        call->getOperand(argument.getArgNumber()), dims, consumption, entry);
+        call->getOperand(argument.getArgNumber()), dims, consumption, entries);
     SmallVector<Planes, 1> copy(supplied);
     SmallVector<Value> operands;
     for (Planes &planes : copy)

@@ -34,10 +34,11 @@ public:
   explicit PlaneBuilder(Operation *module);
 
   /// Planes of every matrix of the weight at `value` (its dimensions `dims`,
-  /// its reader `consumption`), usable in the function of `value`.
+  /// its reader `consumption`; an entry of the plan for each), usable in the
+  /// function of `value`.
   ArrayRef<Planes> getPlanes(Value value, WeightDims dims,
                              const WeightConsumption &consumption,
-                             const PlanEntry &entry);
+                             ArrayRef<const PlanEntry *> entries);
 
   /// How the source of that weight reads as matrices, in the reader's loops.
   WeightForm getForm(Value value, WeightDims dims,
@@ -51,13 +52,13 @@ public:
 private:
   SmallVector<Planes, 1> build(Value root, const WeightDims &dims,
                                const WeightConsumption &consumption,
-                               const PlanEntry &entry);
+                               ArrayRef<const PlanEntry *> entries);
   SmallVector<Planes, 1> buildChain(Value root, const WeightForm &form,
-                                    const PlanEntry &entry);
+                                    ArrayRef<const PlanEntry *> entries);
   SmallVector<Planes, 1> buildArguments(BlockArgument argument,
                                         const WeightDims &dims,
                                         const WeightConsumption &consumption,
-                                        const PlanEntry &entry);
+                                        ArrayRef<const PlanEntry *> entries);
 
   /// The calls of each function.
   DenseMap<Operation *, SmallVector<Operation *>> calls;

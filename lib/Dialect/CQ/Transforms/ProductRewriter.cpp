@@ -148,7 +148,8 @@ Value addInit(OpBuilder &b, Location loc, Value product, Value init) {
 } // namespace
 
 void cq::rewriteProduct(const WeightUse &use, const WeightForm &form,
-                        ArrayRef<Planes> planes, const PlannedAttributes &attrs,
+                        ArrayRef<Planes> planes,
+                        ArrayRef<PlannedAttributes> attrs,
                         ActivationMode mode) {
   OpBuilder b(use.op);
   Location loc = use.op->getLoc();
@@ -172,7 +173,7 @@ void cq::rewriteProduct(const WeightUse &use, const WeightForm &form,
 
   Value y;
   if (!stacked) {
-    y = createMatmul(b, loc, x, form.n, planes[0], attrs, mode);
+    y = createMatmul(b, loc, x, form.n, planes[0], attrs[0], mode);
   } else {
     SmallVector<OpFoldResult> sizes = getSizes(b, loc, x);
     sizes[2] = b.getIndexAttr(form.n);
@@ -180,7 +181,7 @@ void cq::rewriteProduct(const WeightUse &use, const WeightForm &form,
     for (int64_t e = 0; e < form.batch; ++e)
       y = insertInto(b, loc,
                      createMatmul(b, loc, sliceOf(b, loc, x, e), form.n,
-                                  planes[e], attrs, mode),
+                                  planes[e], attrs[e], mode),
                      y, e);
   }
 

@@ -17,7 +17,7 @@ namespace mlir::cq {
 /// Replaces a product by cq.matmul (one for each matrix of a stack), moving
 /// activations to [M, K] and the result back.
 void rewriteProduct(const WeightUse &use, const WeightForm &form,
-                    ArrayRef<Planes> planes, const PlannedAttributes &attrs,
+                    ArrayRef<Planes> planes, ArrayRef<PlannedAttributes> attrs,
                     ActivationMode mode);
 
 /// Replaces a gather of rows by cq.gather.

@@ -49,17 +49,16 @@ def CQSolveUniform : CQ_ModulePass<"cq-solve-uniform"> {
   }];
   let options = [
     Option<"bits", "bits", "unsigned", "3", "Bits of a code: 2, 3, 4, 5, 6 or 8">,
-    Option<"groupSize", "group-size", "std::string", "\"64\"", "Columns that share a scale: 32, 64, 128 or row">,
+    Option<"groupSize", "group-size", "std::string", "\"64\"", "Columns that share a scale: 32, 64, 128 or row (0)">,
     Option<"grid", "grid", "std::string", "\"symmetric\"", "symmetric, affine or half-step">,
     Option<"scaleType", "scale", "std::string", "\"f16\"", "Type of scales: f16, bf16 or f32">,
     Option<"quantizer", "quantizer", "std::string", "\"mse\"", "rtn (min-max) or mse (scale search)">,
-    Option<"cherries", "cherries", "bool", "false", "Keep the most important weights precise">,
-    Option<"cherryForm", "cherry-form", "std::string", "\"slot\"", "element, column or slot">,
+    Option<"cherries", "cherries", "std::string", "\"\"", "What makes a weight a cherry: none, quant-error or magnitude">,
+    Option<"cherryForm", "cherry-form", "std::string", "\"\"", "How cherries are stored: none, element, column or slot">,
     Option<"cherryRatio", "cherry-ratio", "double", "1.0 / 256", "Share of the weights that are cherries">,
-    Option<"cherryCriterion", "cherry-criterion", "std::string", "\"quant-error\"", "quant-error or magnitude">,
     Option<"outer", "outer", "std::string", "\"b8-g64-symmetric-f16\"", "Scheme of embeddings and the head">,
     ListOption<"keep", "keep", "std::string", "Regular expressions of weights to leave as they are">,
-    ListOption<"overrides", "override", "std::string", "REGEX:SCHEME, e.g. attn_v:b4-g64; the last match counts">];
+    ListOption<"overrides", "override", "std::string", "REGEX:SCHEME, e.g. attn_v:b4-g64; the first match counts">];
   let statistics = [
     Statistic<"numPlanned", "num-planned", "Weights in the plan">,
     Statistic<"numKept", "num-kept", "Weights the plan keeps">];
