@@ -22,6 +22,15 @@ static std::string hashOf(llvm::StringRef bytes) {
   return llvm::toHex(hash.final(), /*LowerCase=*/true);
 }
 
+/// One hash for both files of an entry. `interface` prints with sorted keys, so
+/// what was parsed prints as it was written.
+static std::string hashOf(const llvm::json::Value &interface,
+                          llvm::StringRef object) {
+  std::string text;
+  llvm::raw_string_ostream(text) << interface;
+  return hashOf(hashOf(text) + hashOf(object));
+}
+
 static std::string getDefaultDirectory() {
   if (auto given = llvm::sys::Process::GetEnv("CQ_CACHE_DIR");
       given && !given->empty())
@@ -82,7 +91,7 @@ std::optional<CachedObject> ObjectCache::load(llvm::StringRef key) const {
       entry->getInteger("bytes") !=
           static_cast<int64_t>(object->getBufferSize()) ||
       entry->getString("sha256") !=
-          llvm::StringRef(hashOf(object->getBuffer())))
+          llvm::StringRef(hashOf(*stored, object->getBuffer())))
     return std::nullopt;
   llvm::Expected<ModuleInterface> interface =
       ModuleInterface::fromJSON(*stored);
@@ -122,7 +131,7 @@ bool ObjectCache::store(llvm::StringRef key, const ModuleInterface &interface,
   llvm::SmallString<128> base(directory);
   llvm::sys::path::append(base, key);
   llvm::json::Object entry{{"bytes", static_cast<int64_t>(object.size())},
-                           {"sha256", hashOf(object)},
+                           {"sha256", hashOf(interface.toJSON(), object)},
                            {"interface", interface.toJSON()}};
   std::string text;
   llvm::raw_string_ostream(text) << llvm::json::Value(std::move(entry));

@@ -8,6 +8,7 @@
 
 #include "cq/Pipelines/LowerToLLVM.h"
 #include "cq/Conversion/CQToLLVM/CQToLLVM.h"
+#include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Conversion/LinalgToX86/LinalgToX86.h"
 #include "cq/Pipelines/InitAll.h"
 #include "cq/Transforms/Passes.h"
@@ -58,6 +59,11 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   bufferization::buildBufferDeallocationPipeline(pm);
   pm.addNestedPass<func::FuncOp>(
       bufferization::createOptimizeAllocationLivenessPass());
+  // Quantized products first: what they leave as linalg is lowered below.
+  ConvertCQToX86PassOptions quantized;
+  if (options.targetCPU != "host")
+    quantized.targetCPU = options.targetCPU;
+  pm.addPass(createConvertCQToX86Pass(quantized));
   // On buffers: strides are known, and a zero fill in front of a product is
   // seen.
   ConvertLinalgToX86Options x86;

@@ -50,7 +50,7 @@ struct BindParametersPass
     // One walk for all: asked global by global, uses took most of the compile
     // time.
     bool foundUse = false;
-    if (auto uses = SymbolTable::getSymbolUses(module))
+    if (auto uses = SymbolTable::getSymbolUses(&module.getBodyRegion()))
       for (SymbolTable::SymbolUse use : *uses) {
         if (!slots.contains(use.getSymbolRef().getRootReference()))
           continue;

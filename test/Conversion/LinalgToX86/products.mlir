@@ -1,0 +1,69 @@
+// RUN: cq-opt --convert-linalg-to-x86 %s | FileCheck %s
+// RUN: cq-opt --convert-linalg-to-x86=parallel=false %s | FileCheck %s --check-prefix=SERIAL
+
+#mk = affine_map<(m, n, k) -> (m, k)>
+#nk = affine_map<(m, n, k) -> (n, k)>
+#mn = affine_map<(m, n, k) -> (m, n)>
+
+// Decode: rows of the weight are read where they lie. The fill is gone and the
+// kernel is told not to read C.
+// CHECK-LABEL: @decode
+// CHECK-NOT: linalg.fill
+// CHECK: %[[NO:.*]] = arith.constant false
+// CHECK: cq.launch @cq_f32_dot_1({{.*}}, %[[NO]] : {{.*}}) tasks(
+// SERIAL-LABEL: @decode
+// SERIAL: call @cq_f32_dot_1(
+func.func @decode(%x: memref<1x576xf32>, %w: memref<1536x576xf32>, %y: memref<1x1536xf32>) {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%y : memref<1x1536xf32>)
+  linalg.matmul indexing_maps = [#mk, #nk, #mn] ins(%x, %w : memref<1x576xf32>, memref<1536x576xf32>) outs(%y : memref<1x1536xf32>)
+  return
+}
+
+// Prefill: the activations are packed by all threads, then multiplied.
+// CHECK-LABEL: @prefill
+// CHECK: %[[YES:.*]] = arith.constant true
+// CHECK: call @cq_workspace
+// CHECK: cq.launch @cq_f32_pack(
+// CHECK: cq.launch @cq_f32_packed_nk({{.*}}, %[[YES]] : {{.*}}) tasks(
+func.func @prefill(%x: memref<64x576xf32>, %w: memref<1536x576xf32>, %y: memref<64x1536xf32>) {
+  linalg.matmul indexing_maps = [#mk, #nk, #mn] ins(%x, %w : memref<64x576xf32>, memref<1536x576xf32>) outs(%y : memref<64x1536xf32>)
+  return
+}
+
+// Something reads C between fill and product: the fill stays.
+// CHECK-LABEL: @observed
+// CHECK: scf.for
+// CHECK: memref.store
+// CHECK: memref.load
+// CHECK: arith.constant true
+// CHECK: cq.launch @cq_f32_dot_1
+func.func @observed(%x: memref<1x576xf32>, %w: memref<1536x576xf32>, %y: memref<1x1536xf32>) -> f32 {
+  %zero = arith.constant 0.0 : f32
+  %c0 = arith.constant 0 : index
+  linalg.fill ins(%zero : f32) outs(%y : memref<1x1536xf32>)
+  %v = memref.load %y[%c0, %c0] : memref<1x1536xf32>
+  linalg.matmul indexing_maps = [#mk, #nk, #mn] ins(%x, %w : memref<1x576xf32>, memref<1536x576xf32>) outs(%y : memref<1x1536xf32>)
+  return %v : f32
+}
+
+// Too little work for a second thread.
+// CHECK-LABEL: @tiny
+// CHECK: call @cq_f32_dot_2(
+func.func @tiny(%x: memref<2x8xf32>, %w: memref<16x8xf32>, %y: memref<2x16xf32>) {
+  linalg.matmul indexing_maps = [#mk, #nk, #mn] ins(%x, %w : memref<2x8xf32>, memref<16x8xf32>) outs(%y : memref<2x16xf32>)
+  return
+}
+
+// Not f32, so loops; the reduction is carried in a register and may reassociate.
+// CHECK-LABEL: @loops
+// CHECK: scf.for {{.*}} iter_args
+// CHECK: arith.addf {{.*}} fastmath<reassoc>
+func.func @loops(%x: memref<2x8xf64>, %w: memref<16x8xf64>, %y: memref<2x16xf64>) {
+  linalg.matmul indexing_maps = [#mk, #nk, #mn] ins(%x, %w : memref<2x8xf64>, memref<16x8xf64>) outs(%y : memref<2x16xf64>)
+  return
+}
+
+// One kernel a family, never inlined, shared by all products of the module.
+// CHECK-COUNT-1: func.func private @cq_f32_dot_1({{.*}}passthrough = ["noinline"]
+// CHECK-NOT: func.func private @cq_f32_dot_1
