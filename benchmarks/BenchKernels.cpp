@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-//   cq-bench-kernels --shape=4096x14336 --scheme=b3-g64 --tokens=1 --threads=2
+//   cq-bench-kernels --shape=4096x14336 --scheme=b3-g64 --tokens=1 --num-threads=2
 //
 // Weights are copied until they are several times larger than the last cache
 // (--resident leaves one copy), and the bandwidth printed beside is that of
@@ -35,7 +35,7 @@ static cl::list<std::string>
     schemes("scheme", cl::desc("as b3-g64-symmetric-f16"), cl::CommaSeparated);
 static cl::list<int64_t> tokenCounts("tokens", cl::desc("tokens M"),
                                      cl::CommaSeparated);
-static cl::opt<int> threads("threads", cl::desc("threads"), cl::init(1));
+static cl::opt<int> threads("num-threads", cl::desc("threads"), cl::init(1));
 static cl::opt<std::string>
     isaName("isa", cl::desc("vector level (default: the host's)"));
 static cl::opt<std::string> cherryForm("cherries",
