@@ -6,7 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-//   cq-bench-kernels --shape=4096x14336 --scheme=b3-g64 --tokens=1 --num-threads=2
+//   cq-bench-kernels --shape=4096x14336 --scheme=b3-g64 --tokens=1
+//   --num-threads=2
 //
 // Weights are copied until they are several times larger than the last cache
 // (--resident leaves one copy), and the bandwidth printed beside is that of
@@ -19,6 +20,7 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Format.h"
 #include <chrono>
+#include <ctime>
 #include <random>
 #include <vector>
 
@@ -42,12 +44,19 @@ static cl::opt<std::string> cherryForm("cherries",
                                        cl::desc("none, slot, column, element"),
                                        cl::init("none"));
 static cl::opt<bool> resident("resident", cl::desc("one copy of the weight"));
+static cl::opt<bool>
+    cpuTime("cpu-time",
+            cl::desc("count CPU time: for one thread on a busy machine"));
 static cl::opt<double> seconds("seconds", cl::desc("time per measurement"),
                                cl::init(0.5));
 
 using Clock = std::chrono::steady_clock;
-static double since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+
+/// Seconds, of the wall clock or of this process.
+static double now() {
+  if (cpuTime)
+    return double(std::clock()) / CLOCKS_PER_SEC;
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
 }
 
 template <typename Body> static void parallel(int64_t tasks, Body body) {
@@ -65,7 +74,7 @@ static double readBandwidth() {
   std::vector<uint64_t> sums(kBlocks);
   double best = 0;
   for (int round = 0; round < 5; ++round) {
-    auto start = Clock::now();
+    double start = now();
     parallel(kBlocks, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b) {
         uint64_t sum = 0;
@@ -74,7 +83,7 @@ static double readBandwidth() {
         sums[b] = sum;
       }
     });
-    best = std::max(best, double(kBlock) * kBlocks / since(start));
+    best = std::max(best, double(kBlock) * kBlocks / (now() - start));
   }
   volatile uint64_t keep = sums[0];
   (void)keep;
@@ -99,12 +108,12 @@ static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
                   isa};
   KernelHarness harness;
   OpBuilder builder = harness.builder();
-  auto compileStart = Clock::now();
+  double compileStart = now();
   buildMatmulKernel(builder, builder.getUnknownLoc(), "kernel", spec,
                     MatmulTypes::get(harness.context(), spec));
   if (!harness.compile())
     exit(1);
-  double compileTime = since(compileStart);
+  double compileTime = now() - compileStart;
 
   const WeightSpec &w = spec.weight;
   PlaneBytes bytes = planeBytes(n, k, scheme, w.layout, cherries);
@@ -159,11 +168,11 @@ static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
   }
   int64_t panels = w.numPanels(), runs = 0;
   parallel(panels, kernels[0]);
-  auto start = Clock::now();
+  double start = now();
   do
     parallel(panels, kernels[runs++ % copies]);
-  while (since(start) < seconds);
-  double each = since(start) / runs, rate = double(bytes.total()) / each;
+  while ((now() - start) < seconds);
+  double each = (now() - start) / runs, rate = double(bytes.total()) / each;
   llvm::outs() << llvm::format(
       "%6ldx%-6ld %-22s M=%-3ld %9.1f us %7.1f Gw/s %8.1f GMAC/s %6.2f GB/s "
       "(%3.0f%% of "

@@ -40,12 +40,17 @@ class MemRefDialect;
 namespace scf {
 class SCFDialect;
 } // namespace scf
+namespace tensor {
+class TensorDialect;
+} // namespace tensor
 namespace vector {
 class VectorDialect;
 } // namespace vector
 } // namespace mlir
 
 namespace mlir::cq {
+
+class CQDialect;
 
 #define GEN_PASS_DECL
 #include "cq/Transforms/Passes.h.inc"

@@ -79,4 +79,17 @@ def ApproximateMath : Pass<"cq-approximate-math", "::mlir::func::FuncOp"> {
                            "::mlir::math::MathDialect"];
 }
 
+def SetActivations : Pass<"cq-set-activations", "::mlir::ModuleOp"> {
+  let summary = "Gives every cq.matmul one activation mode";
+  let description = [{
+    `int8` puts a `cq.dynamic_quantize` in front of products that read f32 (CSE
+    makes those of one value one); `f32` lets products read what was quantized,
+    for accuracy checks. On tensors.
+  }];
+  let options = [Option<"mode", "mode", "std::string", /*default=*/"\"\"",
+                        "int8 or f32; empty leaves each as it is">];
+  let dependentDialects = ["::mlir::cq::CQDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numProducts", "products", "cq.matmul ops changed">];
+}
+
 #endif // CQ_TRANSFORMS_PASSES_TD

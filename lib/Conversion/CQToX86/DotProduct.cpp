@@ -73,17 +73,43 @@ Value DotProduct::addPairs(Value pairs) {
                                signedField(e, wide, 32, 16));
 }
 
-void DotProduct::accumulate(Accumulator &acc, Value operand, unsigned max,
+Operand DotProduct::prepare(Value bytes, unsigned max, bool centered) {
+  if (!centered)
+    return {bytes, nullptr, max};
+  Value sign =
+      arith::XOrIOp::create(e, bytes, e.constInt(8, 0x80, isa.vectorBytes()));
+  // |−128| is 128 as an unsigned byte: two products with 127 still fit an
+  // int16.
+  Value negative =
+      arith::SubIOp::create(e, e.constInt(8, 0, isa.vectorBytes()), sign);
+  return {arith::MaxSIOp::create(e, sign, negative), sign, max};
+}
+
+Value DotProduct::withSign(Value activation, Value sign) {
+  if (!isa.emulated)
+    return e.intrinsic("llvm.x86.avx2.psign.b", activation.getType(),
+                       {activation, sign});
+  Value zero = e.constInt(8, 0, isa.vectorBytes());
+  Value isNegative =
+      arith::CmpIOp::create(e, arith::CmpIPredicate::slt, sign, zero);
+  // Where the weight is 0 the product is 0 either way.
+  return arith::SelectOp::create(
+      e, isNegative, arith::SubIOp::create(e, zero, activation), activation);
+}
+
+void DotProduct::accumulate(Accumulator &acc, const Operand &operand,
                             Value activation) {
   if (isa.hasDotProduct()) {
-    acc.total = dotQuad(acc.total, operand, activation);
+    acc.total = dotQuad(acc.total, operand.bytes, activation);
     return;
   }
-  unsigned bound = 2 * max * kMaxActivation;
+  unsigned bound = 2 * operand.max * kMaxActivation;
   assert(bound <= kMaxPair && "the operand would saturate vpmaddubsw");
   if (acc.pending && acc.pendingMax + bound > kMaxPair)
     finish(acc);
-  Value products = pairProducts(operand, activation);
+  if (operand.sign)
+    activation = withSign(activation, operand.sign);
+  Value products = pairProducts(operand.bytes, activation);
   acc.pending =
       acc.pending ? arith::AddIOp::create(e, acc.pending, products).getResult()
                   : products;

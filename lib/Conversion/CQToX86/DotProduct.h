@@ -23,20 +23,29 @@ struct Accumulator {
   unsigned pendingMax = 0; ///< bound on |pending|
 };
 
+/// Four weights of every lane, as the multiplier takes them.
+struct Operand {
+  Value bytes; ///< unsigned, at most `max`
+  Value sign;  ///< signed bytes whose sign the activation gets first, or null
+  unsigned max = 0;
+};
+
 class DotProduct {
 public:
   DotProduct(Emitter &e, ISA isa) : e(e), isa(isa) {}
 
-  /// acc += Σ of four products in every lane; `operand` unsigned bytes ≤ `max`,
-  /// `activation` signed bytes of magnitude ≤ 127.
-  void accumulate(Accumulator &acc, Value operand, unsigned max,
-                  Value activation);
+  /// Once an operand; `centered`: the byte stands for itself less 128.
+  Operand prepare(Value bytes, unsigned max, bool centered);
+  /// acc += Σ of four products in every lane; `activation` are signed bytes of
+  /// magnitude ≤ 127.
+  void accumulate(Accumulator &acc, const Operand &operand, Value activation);
   /// Leaves everything in `total`.
   void finish(Accumulator &acc);
 
 private:
   Value dotQuad(Value total, Value operand, Value activation);
   Value pairProducts(Value operand, Value activation);
+  Value withSign(Value activation, Value sign);
   Value addPairs(Value pairs);
 
   Emitter &e;

@@ -18,8 +18,7 @@ MicroTile::MicroTile(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
                      WeightReader &reader, const TilePlan &plan)
     : e(e), spec(spec), args(args), reader(reader), plan(plan), isa(spec.isa),
       scheme(reader.scheme()), parts(plan.rows / isa.lanes()),
-      fields(planFields(reader.unit(), scheme.maxCode(), isa.maxOperand(),
-                        plan.inPlace)),
+      fields(planFields(reader.unit(), scheme.maxCode(), isa, plan.inPlace)),
       exponentList(exponents(fields)) {}
 
 void MicroTile::emit(Value token, Value lane) {
@@ -103,16 +102,17 @@ SmallVector<Value> MicroTile::productsInt8(Value column, int64_t length,
       unsigned exponent =
           llvm::find(exponentList, field.exponent) - exponentList.begin();
       unsigned chain = turns[exponent]++ % plan.chains;
-      SmallVector<Value> operands;
+      SmallVector<Operand> operands;
       for (unsigned p = 0; p < parts; ++p)
-        operands.push_back(emitField(e, field, vectors[p]));
+        operands.push_back(dot.prepare(emitField(e, field, vectors[p]),
+                                       field.max, field.centered));
       for (unsigned t = 0; t < plan.tokens; ++t) {
         Value activation = broadcastQuad(t, e.add(column, at),
                                          std::min<int64_t>(4, length - at));
         for (unsigned p = 0; p < parts; ++p) {
           unsigned i = (exponent * plan.chains + chain) * parts * plan.tokens +
                        part(p, t);
-          dot.accumulate(sums[i], operands[p], field.max, activation);
+          dot.accumulate(sums[i], operands[p], activation);
         }
       }
     }
@@ -165,16 +165,23 @@ SmallVector<Value> MicroTile::fold(Value column, ValueRange totals,
       Value i = combine(e, exponentList, plan.chains, [&](unsigned index) {
         return totals[index * parts * plan.tokens + part(p, t)];
       });
+      // What the products lack, and what the grid takes off, in one multiple.
+      int64_t center = fields.front().centered ? 128 : 0;
       Value offset;
-      if (scheme.grid == Grid::Symmetric) {
-        offset = e.splat(
-            arith::MulIOp::create(e, sum, e.constI32(scheme.offset())), lanes);
-      } else if (scheme.grid == Grid::HalfStep) {
-        i = arith::AddIOp::create(e, i, i);
-        offset = e.splat(
-            arith::MulIOp::create(e, sum, e.constI32(scheme.maxCode())), lanes);
+      if (scheme.hasZeroPoints()) {
+        Value zero = zeros[p];
+        if (center)
+          zero = arith::SubIOp::create(e, zero, e.constI32(center, lanes));
+        offset = arith::MulIOp::create(e, zero, e.splat(sum, lanes));
       } else {
-        offset = arith::MulIOp::create(e, zeros[p], e.splat(sum, lanes));
+        int64_t multiple = scheme.offset() - center;
+        if (scheme.grid == Grid::HalfStep) {
+          i = arith::AddIOp::create(e, i, i);
+          multiple = scheme.maxCode();
+          assert(!center && "half-step grids have at most 4 bits");
+        }
+        offset =
+            e.splat(arith::MulIOp::create(e, sum, e.constI32(multiple)), lanes);
       }
       i = arith::SubIOp::create(e, i, offset);
       Value value = arith::SIToFPOp::create(e, e.vec(lanes, e.getF32Type()), i);

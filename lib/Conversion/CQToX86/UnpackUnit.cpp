@@ -23,9 +23,9 @@ static PanelTerm shiftDown(PanelTerm term, unsigned by) {
 }
 
 SmallVector<Field> mlir::cq::x86::planFields(const PanelUnit &unit,
-                                             unsigned maxCode,
-                                             unsigned maxOperand,
+                                             unsigned maxCode, ISA isa,
                                              bool inPlace) {
+  unsigned maxOperand = isa.maxOperand();
   SmallVector<Field> fields;
   for (auto [index, quad] : llvm::enumerate(unit.quads)) {
     Field field;
@@ -42,6 +42,12 @@ SmallVector<Field> mlir::cq::x86::planFields(const PanelUnit &unit,
       field.terms.push_back(shiftDown(term, quad.shiftClass));
     field.max = maxCode;
     if (maxCode <= maxOperand) {
+      fields.push_back(std::move(field));
+      continue;
+    }
+    if (isa.hasSignedBytes()) {
+      field.max = 128;
+      field.centered = true;
       fields.push_back(std::move(field));
       continue;
     }

@@ -1,5 +1,5 @@
 //===- UnpackUnit.h - Stored vectors of a unit to operands of a dot product --*-
-//C++ -*-===//
+// C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -12,6 +12,7 @@
 
 #include "Emitter.h"
 #include "cq/Codec/Layout.h"
+#include "cq/Conversion/CQToX86/ISA.h"
 
 namespace mlir::cq::x86 {
 
@@ -23,15 +24,18 @@ struct Field {
   SmallVector<PanelTerm, 2> terms;
   int exponent = 0;
   unsigned max = 0; ///< largest value an operand byte can have
+  /// The multiplier takes the byte as signed, less 128 (a whole byte without
+  /// VNNI): 128 times the activations' sum is missing from the sum of products.
+  bool centered = false;
   unsigned quad = 0;
 };
 
-/// How to feed the quads of a unit to a multiplier that takes unsigned bytes up
-/// to `maxOperand`. `inPlace` leaves a field where it lies (one mask, an
-/// accumulator for every shift class), otherwise fields are shifted down to bit
-/// 0 (one accumulator). `maxCode` is the largest code stored.
-SmallVector<Field> planFields(const PanelUnit &unit, unsigned maxCode,
-                              unsigned maxOperand, bool inPlace);
+/// How to feed the quads of a unit to a level's multiplier. `inPlace` leaves a
+/// field where it lies (one mask, an accumulator for every shift class),
+/// otherwise fields are shifted down to bit 0 (one accumulator). `maxCode` is
+/// the largest code stored.
+SmallVector<Field> planFields(const PanelUnit &unit, unsigned maxCode, ISA isa,
+                              bool inPlace);
 
 /// The distinct exponents, in order of first use.
 SmallVector<int> exponents(ArrayRef<Field> fields);

@@ -43,13 +43,14 @@ struct ISA {
   }
   /// Weight rows a register of 4-byte quads covers.
   unsigned lanes() const { return vectorBytes() / 4; }
-  unsigned numRegisters() const {
-    return level <= ISALevel::AVX2 || level == ISALevel::AVXVNNI ? 16 : 32;
-  }
+  unsigned numRegisters() const { return vectorBytes() == 32 ? 16 : 32; }
   /// u8 × s8 products are summed by fours straight into 32 bits.
   bool hasDotProduct() const {
     return level == ISALevel::AVXVNNI || level == ISALevel::AVX512VNNI;
   }
+  /// There is a byte-wise "negate where the other is negative" (vpsignb), with
+  /// which s8 × s8 becomes |w| × (±x). AVX-512 has dropped it.
+  bool hasSignedBytes() const { return level == ISALevel::AVX2; }
   /// The largest unsigned operand for which no intermediate sum saturates: two
   /// products with |activation| ≤ 127 have to fit an int16 without VNNI.
   unsigned maxOperand() const { return hasDotProduct() ? 255 : 129; }
