@@ -104,6 +104,7 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
   LowerToLLVMOptions lowering;
   lowering.targetCPU = options.targetCPU;
   lowering.parallel = options.parallel;
+  lowering.activation = options.activation;
   buildLowerToLLVMPipeline(pm, lowering);
   if (failed(pm.run(module)))
     return makeError(

@@ -101,7 +101,8 @@ static std::string describeOptions(const llvm::TargetMachine &machine,
        << status.getLastModificationTime().time_since_epoch().count();
   os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
      << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel
-     << " parallel=" << options.parallel;
+     << " parallel=" << options.parallel
+     << " activation=" << options.activation;
   return text;
 }
 

@@ -161,6 +161,7 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   ExecutionOptions execution;
   if (!options.targetCPU.empty())
     execution.targetCPU = options.targetCPU;
+  execution.activation = options.activation;
   execution.useCache = options.useCache;
   auto start = std::chrono::steady_clock::now();
   auto code = CompiledModule::compileFile(modulePath, execution);

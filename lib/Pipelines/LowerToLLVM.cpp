@@ -42,6 +42,12 @@ unsigned mlir::cq::getVectorBits(StringRef cpu) {
 
 void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
                                         const LowerToLLVMOptions &options) {
+  // Before CSE: products of one value then share its int8 codes.
+  if (!options.activation.empty()) {
+    SetActivationsOptions activations;
+    activations.mode = options.activation;
+    pm.addPass(createSetActivations(activations));
+  }
   // First: whatever follows then runs once for 30 equal blocks.
   pm.addPass(createMergeFunctions());
   pm.addPass(createCSEPass());
@@ -59,11 +65,11 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   bufferization::buildBufferDeallocationPipeline(pm);
   pm.addNestedPass<func::FuncOp>(
       bufferization::createOptimizeAllocationLivenessPass());
-  // Quantized products first: what they leave as linalg is lowered below.
-  ConvertCQToX86PassOptions quantized;
-  if (options.targetCPU != "host")
-    quantized.targetCPU = options.targetCPU;
-  pm.addPass(createConvertCQToX86Pass(quantized));
+  // Packed weights first: their kernels are functions that the loops' conversion
+  // leaves alone.
+  ConvertCQToX86PassOptions packed;
+  packed.targetCPU = options.targetCPU;
+  pm.addPass(createConvertCQToX86Pass(packed));
   // On buffers: strides are known, and a zero fill in front of a product is
   // seen.
   ConvertLinalgToX86Options x86;

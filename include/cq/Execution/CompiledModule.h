@@ -18,6 +18,7 @@ struct ExecutionOptions {
   std::string targetCPU = "host"; ///< as clang's -march
   unsigned optLevel = 3;
   bool parallel = true; ///< kernels on the thread pool of the runtime
+  std::string activation; ///< of packed products: int8, f32; empty: as written
   bool useCache = true;
   std::string
       cacheDir; ///< empty: $CQ_CACHE_DIR, $XDG_CACHE_HOME/cq, ~/.cache/cq

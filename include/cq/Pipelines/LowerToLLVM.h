@@ -25,6 +25,11 @@ struct LowerToLLVMOptions : PassPipelineOptions<LowerToLLVMOptions> {
   PassOptions::Option<bool> parallel{
       *this, "parallel", llvm::cl::desc("Run kernels on the thread pool"),
       llvm::cl::init(true)};
+  PassOptions::Option<std::string> activation{
+      *this, "activation",
+      llvm::cl::desc("How products with packed weights read activations: int8 "
+                     "or f32; empty leaves each as it is"),
+      llvm::cl::init("")};
 };
 
 /// The widest vectors that code for `cpu` ("host", "haswell", "cascadelake" …)
