@@ -43,6 +43,9 @@ except (OSError, StopIteration):
 for flag, feature in (("avx2", "avx2"), ("avx512bw", "avx512"), ("avx512_vnni", "avx512-vnni")):
     if flag in flags:
         config.available_features.add(feature)
+config.substitutions.append(("%llvm_lib_dir", os.path.join(config.llvm_tools_dir, "..", "lib")))
+if shutil.which("mlir-runner", path=config.environment["PATH"]):
+    config.available_features.add("mlir-runner")
 if shutil.which("mlir-opt", path=config.environment["PATH"]):
     config.available_features.add("mlir-opt")
 if subprocess.run([config.python_executable, "-c", "import numpy"], capture_output=True).returncode == 0:

@@ -239,17 +239,20 @@ private:
     });
   }
 
+  enum class Admit { Numbers, Matrices, All };
+
   void traceProduct(WeightConsumerOpInterface consumer) {
     SmallVector<WeightConsumption, 2> ways = consumer.getWeightConsumptions();
-    // A matrix is the weight rather than a vector beside it.
-    for (bool matricesOnly : {true, false})
+    // Of two candidates the matrix is the weight rather than a vector, and
+    // numbers at hand rather than an argument.
+    for (Admit admit : {Admit::Numbers, Admit::Matrices, Admit::All})
       for (const WeightConsumption &consumption : ways)
-        if (traceProduct(consumer, consumption, matricesOnly))
+        if (traceProduct(consumer, consumption, admit))
           return;
   }
 
   bool traceProduct(Operation *op, const WeightConsumption &consumption,
-                    bool matricesOnly) {
+                    Admit admit) {
     FailureOr<WeightDims> dims = getOperandDims(consumption);
     Leaves leaves;
     if (failed(dims) ||
@@ -259,7 +262,9 @@ private:
     for (const WeightLeaf &leaf : leaves) {
       std::string why;
       FailureOr<WeightForm> form = getWeightForm(consumption, leaf.dims, why);
-      if (matricesOnly && (failed(form) || form->n == 1))
+      if (admit != Admit::All && (failed(form) || form->n == 1))
+        return false;
+      if (admit == Admit::Numbers && isa<BlockArgument>(leaf.root))
         return false;
     }
     WeightUse use{op, consumption, {}};

@@ -424,6 +424,9 @@ private:
           if (load || isOpTriviallyDead(op))
             op->erase();
         });
+    // The facts have served.
+    getOperation()->walk(
+        [](Operation *op) { op->removeAttr(kWeightAttrName); });
     for (ml_program::GlobalOp global : unneeded)
       if (SymbolTable::symbolKnownUseEmpty(global, getOperation()))
         global.erase();

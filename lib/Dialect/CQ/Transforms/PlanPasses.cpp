@@ -57,6 +57,7 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
       (void)fail(getOperation(), plan.takeError());
       return signalPassFailure();
     }
+    keepWhatWouldGrow(tracing, *plan);
     for (const PlanEntry &entry : plan->entries) {
       ++numPlanned;
       if (entry.keep)
@@ -72,6 +73,27 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
         remarkOn(getOperation()) << "weight '" << weight.name
                                  << "' is left as it is: " << weight.obstacle;
     setPlanAttr(getOperation(), *plan);
+  }
+
+  /// Padding can make the planes of a small weight larger than its numbers;
+  /// those stay, unless the user asked for them by name.
+  static void keepWhatWouldGrow(const WeightTracing &tracing, Plan &plan) {
+    for (const TracedWeight &weight : tracing.getWeights())
+      for (int64_t slice = 0; weight.canQuantize() && slice < weight.batch;
+           ++slice) {
+        std::string name = getSliceName(weight, slice);
+        int64_t size =
+            weight.n * weight.k * (weight.type.getElementTypeBitWidth() / 8);
+        for (PlanEntry &entry : plan.entries)
+          if (entry.weight == name && !entry.keep && entry.bytes() >= size &&
+              !StringRef(entry.reason).starts_with("override")) {
+            entry.keep = true;
+            entry.reason =
+                "its planes would have " +
+                std::to_string(entry.codeLayout().codeBytes(entry.n, entry.k)) +
+                " bytes and more, its numbers have " + std::to_string(size);
+          }
+      }
   }
 
   /// The options' words as values of the codec.
