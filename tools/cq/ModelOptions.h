@@ -15,7 +15,7 @@
 
 namespace mlir::cq::tool {
 
-/// --threads, --target-cpu, --activation, --no-cache.
+/// --threads, --target-cpu, --no-cache.
 class ModelOptions {
 public:
   ModelOptions(llvm::cl::SubCommand &command,
@@ -27,10 +27,6 @@ public:
                   llvm::cl::desc("Compile for this CPU (LLVM's name; default: "
                                  "the one at hand)"),
                   llvm::cl::sub(command), llvm::cl::cat(category)),
-        activation("activation",
-                   llvm::cl::desc("Activations of packed weights: int8 "
-                                  "(default), or f32 for accuracy checks"),
-                   llvm::cl::sub(command), llvm::cl::cat(category)),
         noCache("no-cache",
                 llvm::cl::desc("Compile anew, leave the cache alone"),
                 llvm::cl::sub(command), llvm::cl::cat(category)) {}
@@ -39,7 +35,6 @@ public:
     LanguageModelOptions result;
     result.threads = threads;
     result.targetCPU = targetCPU;
-    result.activation = activation;
     result.useCache = !noCache;
     return result;
   }
@@ -47,7 +42,6 @@ public:
 private:
   llvm::cl::opt<unsigned> threads;
   llvm::cl::opt<std::string> targetCPU;
-  llvm::cl::opt<std::string> activation;
   llvm::cl::opt<bool> noCache;
 };
 

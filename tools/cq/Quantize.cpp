@@ -66,11 +66,23 @@ static cl::opt<std::string>
          cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     groupSize("group-size",
-              cl::desc("Columns that share a scale: 32, 64, 128; 0 = the row"),
+              cl::desc("Columns that share a scale: 32, 64, 128 or row"),
               cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     grid("grid", cl::desc("Levels: symmetric, affine or half-step"),
          cl::sub(command), cl::cat(options));
+static cl::opt<std::string> scale("scale",
+                                  cl::desc("Type of scales: f16, bf16 or f32"),
+                                  cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    outer("outer",
+          cl::desc("Scheme of embeddings and the head, e.g. "
+                   "b8-g64-symmetric-f16"),
+          cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    activations("activations",
+                cl::desc("How products read activations: int8 or f32"),
+                cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     quantizer("quantizer",
               cl::desc("rtn (round to nearest) or mse (scale search)"),
@@ -100,23 +112,30 @@ static cl::opt<std::string> plan("plan", cl::value_desc("file"),
                                  cl::sub(command), cl::cat(options));
 
 /// "cq-quantize{bits=3 …}" with the options that were given.
-static std::string quantizeStage(llvm::StringRef planOut) {
+static std::string quantizePipeline(llvm::StringRef planOut,
+                                    llvm::StringRef parameters,
+                                    llvm::StringRef parametersOut) {
   std::string text;
   for (auto [name, value] :
        {std::pair<const char *, llvm::StringRef>("bits", bits),
         {"group-size", groupSize},
         {"grid", grid},
+        {"scale", scale},
         {"quantizer", quantizer},
         {"cherry-form", cherryForm},
         {"cherry-ratio", cherryRatio},
         {"cherries", cherries},
+        {"outer", outer},
+        {"activations", activations},
         {"keep", keep},
         {"override", overrides},
         {"plan", plan},
-        {"plan-out", planOut}})
+        {"plan-out", planOut},
+        {"parameters", parameters},
+        {"parameters-out", parametersOut}})
     if (!value.empty())
       text += (text.empty() ? "" : " ") + std::string(name) + "=" + value.str();
-  return "cq-quantize{" + text + "}";
+  return "builtin.module(cq-quantize{" + text + "})";
 }
 
 static std::string inFolder(llvm::StringRef folder, llvm::StringRef file) {
@@ -216,13 +235,10 @@ static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
                 "inline weights use cq-opt --cq-quantize");
   std::string source = resolve(input, attribute.getValue());
   std::string planPath = inFolder(folder, "plan.json");
-  std::string pipeline = quantizeStage(planPath);
-  if (!dryRun)
-    pipeline += ",cq-materialize-parameters{parameters=" + source +
-                " parameters-out=" + inFolder(folder, "model.safetensors") +
-                "}";
-  if (llvm::Error error =
-          runPipeline(module, "builtin.module(" + pipeline + ")"))
+  if (llvm::Error error = runPipeline(
+          module, quantizePipeline(
+                      planPath, source,
+                      dryRun ? "" : inFolder(folder, "model.safetensors"))))
     return error;
   auto solved = Plan::read(planPath);
   if (!solved)
@@ -252,9 +268,7 @@ static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
 
 static llvm::Error run() {
   if (printPipeline) {
-    llvm::outs() << "builtin.module(" << quantizeStage("plan.json")
-                 << ",cq-materialize-parameters{parameters=IN "
-                    "parameters-out=OUT})\n";
+    llvm::outs() << quantizePipeline("plan.json", "IN", "OUT") << '\n';
     return llvm::Error::success();
   }
   if (output.empty() && !dryRun)
@@ -284,8 +298,7 @@ static llvm::Error run() {
   if (std::error_code code = llvm::sys::fs::create_directories(folder))
     return llvm::createStringError("cannot create " + folder.str() + ": " +
                                    code.message());
-  auto cleanUp =
-      llvm::make_scope_exit([&] { llvm::sys::fs::remove_directories(folder); });
+  llvm::scope_exit cleanUp([&] { llvm::sys::fs::remove_directories(folder); });
   if (llvm::Error error = quantizeInto(*module, folder))
     return error;
   if (dryRun)

@@ -25,7 +25,6 @@ namespace mlir::cq {
 
 struct LanguageModelOptions {
   std::string targetCPU;  ///< empty = this machine's
-  std::string activation; ///< "int8" or "f32" for packed weights; empty = int8
   unsigned threads = 0;   ///< 0 = all
   bool useCache = true;   ///< keep compiled code on disk
 };
