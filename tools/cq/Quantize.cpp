@@ -135,7 +135,7 @@ static std::string quantizePipeline(llvm::StringRef planOut,
         {"parameters-out", parametersOut}})
     if (!value.empty())
       text += (text.empty() ? "" : " ") + std::string(name) + "=" + value.str();
-  return "builtin.module(cq-quantize{" + text + "})";
+  return "cq-quantize{" + text + "}";
 }
 
 static std::string inFolder(llvm::StringRef folder, llvm::StringRef file) {
@@ -268,7 +268,8 @@ static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
 
 static llvm::Error run() {
   if (printPipeline) {
-    llvm::outs() << quantizePipeline("plan.json", "IN", "OUT") << '\n';
+    llvm::outs() << "builtin.module("
+                 << quantizePipeline("plan.json", "IN", "OUT") << ")\n";
     return llvm::Error::success();
   }
   if (output.empty() && !dryRun)
