@@ -206,7 +206,7 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
     return llvm::createStringError("cannot read " + modulePath.str());
   impl->fingerprint =
       hashKey({(*text)->getBuffer(), hashParameters(*impl->archive),
-               options.targetCPU});
+               options.targetCPU, options.activation});
   return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(impl)));
 }
 

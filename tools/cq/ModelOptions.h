@@ -15,7 +15,7 @@
 
 namespace mlir::cq::tool {
 
-/// --threads, --target-cpu, --no-cache.
+/// --threads, --target-cpu, --activation, --no-cache.
 class ModelOptions {
 public:
   ModelOptions(llvm::cl::SubCommand &command,
@@ -27,6 +27,10 @@ public:
                   llvm::cl::desc("Compile for this CPU (LLVM's name; default: "
                                  "the one at hand)"),
                   llvm::cl::sub(command), llvm::cl::cat(category)),
+        activation("activation",
+                   llvm::cl::desc("How packed products read activations: int8 "
+                                  "or f32 (default: as the plan says)"),
+                   llvm::cl::sub(command), llvm::cl::cat(category)),
         noCache("no-cache",
                 llvm::cl::desc("Compile anew, leave the cache alone"),
                 llvm::cl::sub(command), llvm::cl::cat(category)) {}
@@ -35,6 +39,7 @@ public:
     LanguageModelOptions result;
     result.threads = threads;
     result.targetCPU = targetCPU;
+    result.activation = activation;
     result.useCache = !noCache;
     return result;
   }
@@ -42,6 +47,7 @@ public:
 private:
   llvm::cl::opt<unsigned> threads;
   llvm::cl::opt<std::string> targetCPU;
+  llvm::cl::opt<std::string> activation;
   llvm::cl::opt<bool> noCache;
 };
 
