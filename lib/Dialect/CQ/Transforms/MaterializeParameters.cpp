@@ -20,7 +20,7 @@
 #include "mlir/IR/Iterators.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/MapVector.h"
-#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Path.h"
 #include <deque>
 
@@ -68,6 +68,7 @@ struct MaterializeParameters
   }
 
   void runOnOperation() override {
+    symbols.emplace(getOperation());
     collect();
     if (failed(parametersOut.empty() ? materializeInline() : materializeAll()))
       return signalPassFailure();
@@ -84,8 +85,8 @@ private:
     return emitError(getOperation().getLoc()) << what;
   }
 
-  static std::string nameOf(const WeightChain &chain, unsigned &unnamed) {
-    if (ml_program::GlobalOp global = getGlobal(chain.source))
+  std::string nameOf(const WeightChain &chain, unsigned &unnamed) {
+    if (ml_program::GlobalOp global = getGlobal(chain.source, *symbols))
       return global.getSymName().str();
     Operation *op = chain.source.getDefiningOp();
     if (auto facts = op->getAttrOfType<DictionaryAttr>(kWeightAttrName))
@@ -102,7 +103,7 @@ private:
     llvm::StringMap<unsigned> taken;
     llvm::StringMap<ChainGroup *> bySignature;
     getOperation()->walk([&](PackOp pack) {
-      FailureOr<WeightChain> chain = matchWeightChain(pack);
+      FailureOr<WeightChain> chain = matchWeightChain(pack, *symbols);
       if (failed(chain))
         return;
       auto [it, fresh] = bySignature.try_emplace(chain->signature, nullptr);
@@ -114,6 +115,7 @@ private:
         unsigned again = taken[name]++;
         it->second->name = again ? name + "." + std::to_string(again) : name;
       }
+      chainPacks.insert(pack);
       it->second->chains.push_back(*chain);
     });
   }
@@ -145,7 +147,7 @@ private:
   LogicalResult materializeInline(ChainGroup &group) {
     WeightChain &chain = group.first();
     ElementsAttr elements;
-    if (ml_program::GlobalOp global = getGlobal(chain.source)) {
+    if (ml_program::GlobalOp global = getGlobal(chain.source, *symbols)) {
       if (isExtern(global))
         return success(); // symbolic until an archive is written
       elements = dyn_cast_if_present<ElementsAttr>(global.getValueAttr());
@@ -256,7 +258,7 @@ private:
     DenseSet<Operation *> chainLoads;
     for (ChainGroup &group : groups)
       for (WeightChain &chain : group.chains)
-        if (ml_program::GlobalOp global = getGlobal(chain.source)) {
+        if (ml_program::GlobalOp global = getGlobal(chain.source, *symbols)) {
           auto found = byGlobal.find(global);
           if (found == byGlobal.end())
             continue;
@@ -268,7 +270,7 @@ private:
     getOperation()->walk([&](Operation *op) {
       if (!isa<ml_program::GlobalLoadOp, ml_program::GlobalLoadConstOp>(op))
         return;
-      auto global = getGlobal(op->getResult(0));
+      auto global = getGlobal(op->getResult(0), *symbols);
       auto found = global ? byGlobal.find(global) : byGlobal.end();
       if (found != byGlobal.end() && !feedsOnlyChains(op))
         found->second.copied = true;
@@ -282,12 +284,9 @@ private:
   bool feedsOnlyChains(Operation *op) {
     return llvm::all_of(op->getUsers(), [&](Operation *user) {
       if (isa<QuantizeOp>(user)) {
-        for (Operation *packUser : user->getUsers()) {
-          auto pack = dyn_cast<PackOp>(packUser);
-          if (pack && succeeded(matchWeightChain(pack)))
-            return true;
-        }
-        return false;
+        return llvm::any_of(user->getUsers(), [&](Operation *pack) {
+          return chainPacks.contains(pack);
+        });
       }
       if (isa<ExtractCherriesOp>(user))
         return true;
@@ -427,11 +426,17 @@ private:
     // The facts have served.
     getOperation()->walk(
         [](Operation *op) { op->removeAttr(kWeightAttrName); });
+    llvm::StringSet<> used;
+    if (auto uses = SymbolTable::getSymbolUses(&getOperation().getBodyRegion()))
+      for (const SymbolTable::SymbolUse &use : *uses)
+        used.insert(use.getSymbolRef().getRootReference());
     for (ml_program::GlobalOp global : unneeded)
-      if (SymbolTable::symbolKnownUseEmpty(global, getOperation()))
+      if (!used.contains(global.getSymName()))
         global.erase();
   }
 
+  std::optional<SymbolTable> symbols;
+  DenseSet<Operation *> chainPacks;
   std::deque<ChainGroup> groups; ///< in order; addresses stay
   SmallVector<ml_program::GlobalOp> unneeded;
 };

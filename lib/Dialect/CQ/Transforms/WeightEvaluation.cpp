@@ -41,7 +41,7 @@ SmallVector<ArrayRef<uint8_t>, 5> cq::planeBytesOf(const PackedWeight &packed) {
   return all;
 }
 
-ml_program::GlobalOp cq::getGlobal(Value source) {
+ml_program::GlobalOp cq::getGlobal(Value source, const SymbolTable &symbols) {
   Operation *op = source.getDefiningOp();
   SymbolRefAttr symbol;
   if (auto load = dyn_cast_if_present<ml_program::GlobalLoadOp>(op))
@@ -50,8 +50,7 @@ ml_program::GlobalOp cq::getGlobal(Value source) {
     symbol = load.getGlobal();
   if (!symbol)
     return {};
-  auto global =
-      SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(op, symbol);
+  auto global = symbols.lookup<ml_program::GlobalOp>(symbol.getRootReference());
   return global && !global.getIsMutable() ? global : ml_program::GlobalOp();
 }
 
@@ -100,7 +99,8 @@ static Value step(Value value, llvm::raw_ostream &text) {
   return {};
 }
 
-FailureOr<WeightChain> cq::matchWeightChain(PackOp pack) {
+FailureOr<WeightChain> cq::matchWeightChain(PackOp pack,
+                                            const SymbolTable &symbols) {
   WeightChain chain;
   chain.pack = pack;
   chain.quantize = pack.getCodes().getDefiningOp<QuantizeOp>();
@@ -129,7 +129,7 @@ FailureOr<WeightChain> cq::matchWeightChain(PackOp pack) {
     value = next;
   }
   chain.source = value;
-  if (ml_program::GlobalOp global = getGlobal(value)) {
+  if (ml_program::GlobalOp global = getGlobal(value, symbols)) {
     text << " @" << global.getSymName();
     return chain;
   }

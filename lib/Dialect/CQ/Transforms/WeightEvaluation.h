@@ -17,6 +17,7 @@
 
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Model/Parameters.h"
+#include "mlir/IR/SymbolTable.h"
 #include <vector>
 
 namespace mlir::ml_program {
@@ -43,10 +44,12 @@ struct WeightChain {
 
 /// The chain that ends in `pack`; fails when it is none over a constant or a
 /// global (weights computed at run time stay as they are).
-FailureOr<WeightChain> matchWeightChain(PackOp pack);
+/// `symbols`: the module's.
+FailureOr<WeightChain> matchWeightChain(PackOp pack,
+                                        const SymbolTable &symbols);
 
 /// The immutable global a chain's source loads; null for constants.
-ml_program::GlobalOp getGlobal(Value source);
+ml_program::GlobalOp getGlobal(Value source, const SymbolTable &symbols);
 
 /// The numbers of a constant as f32, or a sentence (resources may be too
 /// short).
