@@ -239,20 +239,19 @@ private:
     });
   }
 
-  enum class Admit { Numbers, Matrices, All };
-
   void traceProduct(WeightConsumerOpInterface consumer) {
     SmallVector<WeightConsumption, 2> ways = consumer.getWeightConsumptions();
-    // Of two candidates the matrix is the weight rather than a vector, and
-    // numbers at hand rather than an argument.
-    for (Admit admit : {Admit::Numbers, Admit::Matrices, Admit::All})
-      for (const WeightConsumption &consumption : ways)
-        if (traceProduct(consumer, consumption, admit))
-          return;
+    // Of two candidates the weight is rather the one whose numbers are at hand,
+    // then rather a matrix than a vector.
+    for (bool numbersOnly : {true, false})
+      for (bool matricesOnly : {true, false})
+        for (const WeightConsumption &consumption : ways)
+          if (traceProduct(consumer, consumption, numbersOnly, matricesOnly))
+            return;
   }
 
   bool traceProduct(Operation *op, const WeightConsumption &consumption,
-                    Admit admit) {
+                    bool numbersOnly, bool matricesOnly) {
     FailureOr<WeightDims> dims = getOperandDims(consumption);
     Leaves leaves;
     if (failed(dims) ||
@@ -262,9 +261,9 @@ private:
     for (const WeightLeaf &leaf : leaves) {
       std::string why;
       FailureOr<WeightForm> form = getWeightForm(consumption, leaf.dims, why);
-      if (admit != Admit::All && (failed(form) || form->n == 1))
+      if (matricesOnly && (failed(form) || form->n == 1))
         return false;
-      if (admit == Admit::Numbers && isa<BlockArgument>(leaf.root))
+      if (numbersOnly && isa<BlockArgument>(leaf.root))
         return false;
     }
     WeightUse use{op, consumption, {}};
