@@ -166,13 +166,22 @@ static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
     arguments.push_back(y);
     kernels.push_back(harness.bind("kernel", arguments));
   }
-  int64_t panels = w.numPanels(), runs = 0;
+  // The best of batches of a few milliseconds: a busy machine only adds.
+  int64_t panels = w.numPanels(), runs = 0, batch = 0;
   parallel(panels, kernels[0]);
-  double start = now();
-  do
+  double start = now(), each = 0, batchStart = start;
+  while (now() - start < seconds || each == 0) {
     parallel(panels, kernels[runs++ % copies]);
-  while ((now() - start) < seconds);
-  double each = (now() - start) / runs, rate = double(bytes.total()) / each;
+    double elapsed = now() - batchStart;
+    if (++batch < copies && !resident && elapsed < 0.05)
+      continue;
+    if (elapsed < 0.002)
+      continue;
+    each = each == 0 ? elapsed / batch : std::min(each, elapsed / batch);
+    batch = 0;
+    batchStart = now();
+  }
+  double rate = double(bytes.total()) / each;
   llvm::outs() << llvm::format(
       "%6ldx%-6ld %-22s M=%-3ld %9.1f us %7.1f Gw/s %8.1f GMAC/s %6.2f GB/s "
       "(%3.0f%% of "

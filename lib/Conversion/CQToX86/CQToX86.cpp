@@ -146,6 +146,14 @@ struct ConvertMatmul : KernelPattern<MatmulOp> {
                   });
     Value tasks = arith::ConstantIndexOp::create(rewriter, op.getLoc(),
                                                  spec.weight.numPanels());
+    const WeightSpec &w = spec.weight;
+    if (!ShapedType::isDynamic(spec.m) &&
+        spec.m * w.n * w.k < parallelProductSize()) {
+      args.append(
+          {arith::ConstantIndexOp::create(rewriter, op.getLoc(), 0), tasks});
+      rewriter.replaceOpWithNewOp<func::CallOp>(op, kernel, args);
+      return success();
+    }
     rewriter.replaceOpWithNewOp<LaunchOp>(op, kernel.getSymName(), args, tasks);
     return success();
   }

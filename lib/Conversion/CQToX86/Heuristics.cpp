@@ -43,4 +43,7 @@ TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
   return plan;
 }
 
+// One or two microseconds of work: what a launch costs.
+int64_t mlir::cq::x86::parallelProductSize() { return 64 * 1024; }
+
 int64_t mlir::cq::x86::parallelQuantizeElements() { return 32 * 1024; }

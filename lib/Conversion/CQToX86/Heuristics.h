@@ -34,6 +34,9 @@ int64_t maxTokensPerTile(ISA isa, ActivationMode mode, LayoutKind layout);
 TilePlan planTile(ISA isa, ActivationMode mode, LayoutKind layout,
                   const PanelUnit &unit, int64_t tokens);
 
+/// Multiplications below which a product is not worth waking a thread.
+int64_t parallelProductSize();
+
 /// Tokens times columns from which dynamic quantization is worth several
 /// threads.
 int64_t parallelQuantizeElements();

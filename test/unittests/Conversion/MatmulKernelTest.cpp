@@ -157,6 +157,25 @@ TEST_P(MatmulKernel, LinearPlanesEqualReference) {
                GetParam().emulated ? 31 : 11);
 }
 
+/// Rows in segments, each with a ragged end in linear planes.
+TEST_P(MatmulKernel, RowSegmentsEqualReference) {
+  std::vector<MatmulCase> cases;
+  for (LayoutKind kind : {LayoutKind::Panel16, LayoutKind::Linear}) {
+    bool panels = kind == LayoutKind::Panel16;
+    Scheme scheme{3, 64, Grid::Symmetric, ScaleType::F16};
+    Layout layout;
+    layout.kind = kind;
+    layout.segments = {{panels ? 32 : 19, 3}, {panels ? 16 : 30, 3}, {9, 3}};
+    int64_t n = panels ? 57 : 58;
+    MatmulCase c;
+    c.weight = makeWeight(n, 172, scheme, layout, {CherryForm::Column, 2}, 4);
+    c.spec = {c.weight.spec, ActivationMode::Int8, 2, GetParam()};
+    c.tokens = 2;
+    cases.push_back(std::move(c));
+  }
+  checkAll(cases);
+}
+
 /// The largest codes against the largest activations: where 16-bit sums would
 /// saturate or wrap if a bound were wrong.
 TEST_P(MatmulKernel, ExtremeCodesDoNotSaturate) {
