@@ -74,12 +74,12 @@ static std::optional<llvm::json::Value> describe(Attribute attribute) {
   if (auto number = dyn_cast<FloatAttr>(attribute))
     return llvm::json::Value(number.getValueAsDouble());
   if (auto text = dyn_cast<StringAttr>(attribute))
-    return llvm::json::Value(text.getValue());
+    return llvm::json::Value(text.getValue().str());
   if (auto dictionary = dyn_cast<DictionaryAttr>(attribute)) {
     Object object;
     for (NamedAttribute entry : dictionary)
       if (auto value = describe(entry.getValue()))
-        object[entry.getName().strref()] = std::move(*value);
+        object[entry.getName().str()] = std::move(*value);
     return llvm::json::Value(std::move(object));
   }
   return std::nullopt;
@@ -123,7 +123,8 @@ llvm::Expected<ModuleInterface> ModuleInterface::of(ModuleOp module) {
   for (NamedAttribute entry : module->getAttrs())
     if (entry.getName().strref().starts_with("cq."))
       if (auto value = describe(entry.getValue()))
-        interface.attributes[entry.getName().strref().drop_front(3)] =
+        // JSON only refers to a StringRef: the context may go before it.
+        interface.attributes[entry.getName().strref().drop_front(3).str()] =
             std::move(*value);
   return interface;
 }

@@ -17,6 +17,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/TargetParser/X86TargetParser.h"
 
 namespace mlir::cq {
@@ -147,8 +148,12 @@ struct ConvertMatmul : KernelPattern<MatmulOp> {
     Value tasks = arith::ConstantIndexOp::create(rewriter, op.getLoc(),
                                                  spec.weight.numPanels());
     const WeightSpec &w = spec.weight;
-    if (!ShapedType::isDynamic(spec.m) &&
-        spec.m * w.n * w.k < parallelProductSize()) {
+    // What a verified weight holds fits 64 bits; times tokens it need not.
+    int64_t size = 0;
+    bool small = !ShapedType::isDynamic(spec.m) &&
+                 !llvm::MulOverflow(spec.m, w.n * w.k, size) &&
+                 size < parallelProductSize();
+    if (small) {
       args.append(
           {arith::ConstantIndexOp::create(rewriter, op.getLoc(), 0), tasks});
       rewriter.replaceOpWithNewOp<func::CallOp>(op, kernel, args);
