@@ -80,8 +80,9 @@ static cl::opt<std::string>
                    "b8-g64-symmetric-f16"),
           cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
-    activations("activations",
-                cl::desc("How products read activations: int8 or f32"),
+    activations("activations", cl::init("int8"),
+                cl::desc("How products read activations: int8 (default), or "
+                         "f32 for accuracy"),
                 cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     quantizer("quantizer",
