@@ -16,6 +16,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_BUFFERIZE
@@ -45,10 +46,33 @@ static BufferLikeType getArgumentType(TensorLikeType type,
       tensor.getShape(), tensor.getElementType(), layout, memorySpace)));
 }
 
+/// Gives every user of an empty or filled tensor its own. CSE shares them, and
+/// a shared destination would be filled once and copied for each user.
+static void unshareDestinations(ModuleOp module) {
+  // Right before the user, where a product finds its fill.
+  auto unshare = [](Operation *op) {
+    for (OpOperand &use : llvm::make_early_inc_range(op->getUses())) {
+      OpBuilder b(use.getOwner());
+      use.set(b.clone(*op)->getResult(0));
+    }
+    op->erase();
+  };
+  // Fills first: a copy of a fill is one more user of its empty tensor.
+  SmallVector<Operation *> fills, empties;
+  module.walk([&](linalg::FillOp op) {
+    if (op->getNumResults() == 1)
+      fills.push_back(op);
+  });
+  llvm::for_each(fills, unshare);
+  module.walk([&](tensor::EmptyOp op) { empties.push_back(op); });
+  llvm::for_each(empties, unshare);
+}
+
 namespace {
 struct BufferizePass : mlir::cq::impl::BufferizeBase<BufferizePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    unshareDestinations(module);
     OneShotBufferizationOptions options;
     options.bufferizeFunctionBoundaries = true;
     options.allowReturnAllocsFromLoops = false;
