@@ -77,14 +77,51 @@ static WeightSpec weightSpec(GatherOp op) {
                     op.getK());
 }
 
+/// The reassociation that makes one dimension of all but the last `kept`, or
+/// nullopt where strides forbid it. Empty for rank `kept` (the dimension is
+/// added).
+static std::optional<SmallVector<ReassociationIndices>>
+leadingGroup(Value memref, int64_t kept) {
+  auto type = cast<MemRefType>(memref.getType());
+  SmallVector<ReassociationIndices> groups;
+  int64_t leading = type.getRank() - kept;
+  if (leading > 0)
+    groups.push_back(llvm::to_vector<2>(llvm::seq<int64_t>(0, leading)));
+  for (int64_t i = leading; i < type.getRank() && leading > 0; ++i)
+    groups.push_back({i});
+  if (leading > 1 &&
+      !memref::CollapseShapeOp::isGuaranteedCollapsible(type, groups))
+    return std::nullopt;
+  return groups;
+}
+
+/// A view in which all but the last `kept` dimensions are one.
+static Value flattenLeading(OpBuilder &b, Location loc, Value memref,
+                            int64_t kept) {
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t leading = type.getRank() - kept;
+  if (leading == 1)
+    return memref;
+  if (leading > 1)
+    return memref::CollapseShapeOp::create(b, loc, memref,
+                                           *leadingGroup(memref, kept));
+  SmallVector<int64_t> shape{1};
+  llvm::append_range(shape, type.getShape());
+  SmallVector<ReassociationIndices> groups;
+  if (kept == 1)
+    groups.push_back({0, 1});
+  return memref::ExpandShapeOp::create(b, loc, shape, memref, groups);
+}
+
 static std::optional<std::string> unsupported(Operation *op) {
   if (auto sentence = checkOperands(op))
     return sentence;
   if (auto matmul = dyn_cast<MatmulOp>(op))
     return weightSpec(matmul).unsupported();
   if (auto gather = dyn_cast<GatherOp>(op)) {
-    if (cast<MemRefType>(gather.getIndices().getType()).getRank() != 1)
-      return "its indices are not of rank 1: collapse them first";
+    if (!leadingGroup(gather.getIndices(), 0) ||
+        !leadingGroup(gather.getInit(), 1))
+      return "its indices or rows are not contiguous: copy them first";
     return weightSpec(gather).unsupported();
   }
   auto quantize = cast<DynamicQuantizeOp>(op);
@@ -171,14 +208,19 @@ struct ConvertGather : KernelPattern<GatherOp> {
     if (auto sentence = unsupported(op))
       return rewriter.notifyMatchFailure(op, *sentence);
     WeightSpec spec = weightSpec(op);
-    GatherTypes types{
-        typeOf(op.getIndices()),       typeOf(op.getCodes()),
-        typeOf(op.getScales()),        typeOf(op.getZeros()),
-        typeOf(op.getCherryColumns()), typeOf(op.getCherryDeltas()),
-        typeOf(op.getInit())};
+    // Any number of index dimensions is one list of rows.
+    Value indices = flattenLeading(rewriter, op.getLoc(), op.getIndices(), 0);
+    Value rows = flattenLeading(rewriter, op.getLoc(), op.getInit(), 1);
+    GatherTypes types{typeOf(indices),
+                      typeOf(op.getCodes()),
+                      typeOf(op.getScales()),
+                      typeOf(op.getZeros()),
+                      typeOf(op.getCherryColumns()),
+                      typeOf(op.getCherryDeltas()),
+                      typeOf(rows)};
     SmallVector<Value> args =
-        present({op.getIndices(), op.getCodes(), op.getScales(), op.getZeros(),
-                 op.getCherryColumns(), op.getCherryDeltas(), op.getInit()});
+        present({indices, op.getCodes(), op.getScales(), op.getZeros(),
+                 op.getCherryColumns(), op.getCherryDeltas(), rows});
     func::FuncOp kernel =
         cache.get("cq_gather_" + spec.name(), ValueRange(args).getTypes(),
                   [&](OpBuilder &b, StringRef name) {
@@ -186,8 +228,7 @@ struct ConvertGather : KernelPattern<GatherOp> {
                   });
     // A few rows at most: not worth waking a thread.
     Value zero = arith::ConstantIndexOp::create(rewriter, op.getLoc(), 0);
-    Value count =
-        memref::DimOp::create(rewriter, op.getLoc(), op.getIndices(), zero);
+    Value count = memref::DimOp::create(rewriter, op.getLoc(), indices, zero);
     args.append({zero, count});
     rewriter.replaceOpWithNewOp<func::CallOp>(op, kernel, args);
     return success();

@@ -36,8 +36,18 @@ private:
   Value multiplyAdd(Value a, Value b, Value c) {
     return LLVM::FMAOp::create(e, a, b, c);
   }
-  Value asIndex(Value code) {
-    return arith::IndexCastUIOp::create(e, e.getIndexType(), code);
+  /// A column, clamped: a damaged plane gives wrong numbers, never a wild read.
+  Value asColumn(Value code) {
+    Value column = arith::IndexCastUIOp::create(e, e.getIndexType(), code);
+    return e.min(column, e.index(weight.k - 1));
+  }
+  /// The same for columns relative to a block of 256.
+  Value clampToBlock(Value columns, Value blockColumn) {
+    if (weight.k % 256 == 0)
+      return columns;
+    Value last = arith::IndexCastOp::create(
+        e, e.getI32Type(), e.sub(e.index(weight.k - 1), blockColumn));
+    return arith::MinSIOp::create(e, columns, e.splat(last, kRows));
   }
 
   Emitter &e;
@@ -66,6 +76,7 @@ SmallVector<Value> CherryTile::slot(ValueRange sums) {
               Value at = e.add(entry, e.mul(i, kRows));
               Value columns =
                   e.zextI32(e.loadVector(args.cherryColumns, at, kRows));
+              columns = clampToBlock(columns, blockColumn);
               Value deltas =
                   e.toF32(e.loadVector(args.cherryDeltas, at, kRows));
               SmallVector<Value> result;
@@ -84,7 +95,7 @@ SmallVector<Value> CherryTile::column(ValueRange sums, bool masked) {
   Value first = e.index(0);
   return e.loop(first, e.index(weight.cherries.count), 1, sums,
                 [&](Value i, ValueRange inner) {
-                  Value column = asIndex(e.load(args.cherryColumns, i));
+                  Value column = asColumn(e.load(args.cherryColumns, i));
                   Value at = e.add(e.mul(i, weight.n), reader.row(first));
                   Value deltas = e.toF32(loadRows(
                       e, args.cherryDeltas, at, reader, first, kRows, masked));
@@ -109,7 +120,7 @@ SmallVector<Value> CherryTile::element(ValueRange sums) {
         SmallVector<Value> columns, deltas, result;
         for (Value entry : entries) {
           Value at = e.add(entry, i);
-          columns.push_back(asIndex(e.load(args.cherryColumns, at)));
+          columns.push_back(asColumn(e.load(args.cherryColumns, at)));
           deltas.push_back(e.load(args.cherryDeltas, at));
         }
         Value delta = e.toF32(e.fromElements(deltas));

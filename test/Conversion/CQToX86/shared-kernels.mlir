@@ -1,7 +1,7 @@
 // RUN: cq-opt --convert-cq-to-x86=isa=avx2 %s | FileCheck %s
 // RUN: cq-opt --convert-cq-to-x86=isa=avx2 %s | grep -c "func.func private" | FileCheck %s --check-prefix=COUNT
 
-// COUNT: {{^}}4{{$}}
+// COUNT: {{^}}5{{$}}
 
 #scheme = #cq.scheme<bits = 3, group = 64, grid = symmetric, scale = f16>
 #layout = #cq.layout<panel16, [192 : 3]>
@@ -37,6 +37,23 @@ func.func @products(%x : memref<1x576xf32>, %x1 : memref<1x576xi8>, %s1 : memref
 func.func @embedding(%tokens : memref<8xi32>, %q : memref<41472xi8>, %qs : memref<1728xf16>, %out : memref<8x576xf32>) {
   cq.gather %tokens : memref<8xi32> codes(%q : memref<41472xi8>) scales(%qs : memref<1728xf16>)
     outs(%out : memref<8x576xf32>) {scheme = #scheme, layout = #layout}
+  return
+}
+
+// Any number of index dimensions is one list of rows.
+// CHECK-LABEL: func.func @index_ranks
+// CHECK:         memref.collapse_shape %{{.*}} {{\[\[}}0, 1]] : memref<2x4xi32> into memref<8xi32>
+// CHECK:         memref.collapse_shape %{{.*}} {{\[\[}}0, 1], [2]] : memref<2x4x576xf32> into memref<8x576xf32>
+// CHECK:         call @cq_gather_w192x576_b3_g64_symmetric_f16_panel16(
+// CHECK:         memref.expand_shape
+// CHECK:         memref.expand_shape
+// CHECK:         call @cq_gather_w192x576_b3_g64_symmetric_f16_panel16_0(
+func.func @index_ranks(%tokens : memref<2x4xi32>, %token : memref<i32>, %q : memref<41472xi8>, %qs : memref<1728xf16>,
+                       %out : memref<2x4x576xf32>, %row : memref<576xf32>) {
+  cq.gather %tokens : memref<2x4xi32> codes(%q : memref<41472xi8>) scales(%qs : memref<1728xf16>)
+    outs(%out : memref<2x4x576xf32>) {scheme = #scheme, layout = #layout}
+  cq.gather %token : memref<i32> codes(%q : memref<41472xi8>) scales(%qs : memref<1728xf16>)
+    outs(%row : memref<576xf32>) {scheme = #scheme, layout = #layout}
   return
 }
 

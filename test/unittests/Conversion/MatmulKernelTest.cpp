@@ -157,6 +157,32 @@ TEST_P(MatmulKernel, LinearPlanesEqualReference) {
                GetParam().emulated ? 31 : 11);
 }
 
+/// Cherry columns past the end of K (a damaged archive) read nothing outside x:
+/// its last byte lies before a guard page.
+TEST_P(MatmulKernel, DamagedCherryColumnsStayInside) {
+  std::vector<MatmulCase> cases;
+  for (CherryForm form :
+       {CherryForm::Slot, CherryForm::Column, CherryForm::Element}) {
+    MatmulCase c =
+        makeCase(GetParam(), {4, 64, Grid::Symmetric, ScaleType::F16},
+                 ActivationMode::Int8, 17, 400, 1, false, LayoutKind::Panel16,
+                 {form, 2}, 3);
+    GuardedBuffer &columns = c.weight.planes[2];
+    std::fill_n(columns.as<uint8_t>(), columns.size(), uint8_t(0xFF));
+    cases.push_back(std::move(c));
+  }
+  KernelHarness harness;
+  OpBuilder builder = harness.builder();
+  for (auto [i, c] : llvm::enumerate(cases)) {
+    c.name = c.spec.name() + "_" + std::to_string(i);
+    buildMatmulKernel(builder, builder.getUnknownLoc(), c.name, c.spec,
+                      MatmulTypes::get(harness.context(), c.spec));
+  }
+  ASSERT_TRUE(harness.compile());
+  for (MatmulCase &c : cases)
+    EXPECT_EQ(runKernel(harness, c, std::vector<float>(400, 1.0f)).size(), 17u);
+}
+
 /// Rows in segments, each with a ragged end in linear planes.
 TEST_P(MatmulKernel, RowSegmentsEqualReference) {
   std::vector<MatmulCase> cases;
