@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "GGUFWriter.h"
-#include "AtomicFile.h"
+#include "cq/Support/AtomicFile.h"
 #include "llvm/Support/Endian.h"
 
 using namespace mlir::cq;

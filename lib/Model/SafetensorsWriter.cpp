@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "AtomicFile.h"
 #include "cq/Model/Parameters.h"
+#include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"

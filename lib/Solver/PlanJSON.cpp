@@ -8,6 +8,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Solver/Plan.h"
+#include "cq/Support/AtomicFile.h"
 #include "cq/Support/BoundedJSON.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -246,13 +247,5 @@ llvm::Expected<Plan> Plan::read(llvm::StringRef path) {
 }
 
 llvm::Error Plan::write(llvm::StringRef path) const {
-  llvm::Error error =
-      llvm::writeToOutput(path, [&](llvm::raw_ostream &os) -> llvm::Error {
-        os << llvm::formatv("{0:2}\n", toJSON());
-        return llvm::Error::success();
-      });
-  if (!error)
-    return error;
-  return llvm::createStringError("cannot write the plan " + path + ": " +
-                                 llvm::toString(std::move(error)));
+  return writeFileAtomically(path, llvm::formatv("{0:2}\n", toJSON()).str());
 }

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Support/CacheFile.h"
+#include "cq/Support/AtomicFile.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -79,18 +80,5 @@ llvm::Error mlir::cq::storeCachedBytes(llvm::StringRef kind,
     return llvm::createStringError(
         code, "cannot create the cache folder of " + path.str() + ": " +
                   code.message() + "; set CQ_CACHE_DIR");
-  auto file = llvm::sys::fs::TempFile::create(path + ".%%%%%%");
-  if (!file)
-    return file.takeError();
-  llvm::raw_fd_ostream os(file->FD, /*shouldClose=*/false);
-  os << bytes << checkOf(bytes);
-  os.flush();
-  if (std::error_code code = os.error()) {
-    os.clear_error();
-    return llvm::joinErrors(
-        llvm::createStringError(code, "cannot write the cache file " +
-                                          path.str() + ": " + code.message()),
-        file->discard());
-  }
-  return file->keep(path);
+  return writeFileAtomically(path, (bytes + checkOf(bytes)).str());
 }

@@ -11,6 +11,7 @@
 #include "ModelOptions.h"
 #include "Verbs.h"
 #include "cq/Inference/Evaluation.h"
+#include "cq/Support/AtomicFile.h"
 #include "cq/Support/CacheFile.h"
 #include "cq/Support/Progress.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -183,10 +184,9 @@ static llvm::Error writeJSON(const tool::EvalText &text,
     result["same_top"] = evaluation.sameTopShare();
     result["rms_delta_p"] = evaluation.rmsDeltaP();
   }
-  return llvm::writeToOutput(jsonPath, [&](llvm::raw_ostream &os) {
-    os << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(result)));
-    return llvm::Error::success();
-  });
+  return writeFileAtomically(
+      jsonPath,
+      llvm::formatv("{0:2}\n", llvm::json::Value(std::move(result))).str());
 }
 
 static llvm::Error run() {

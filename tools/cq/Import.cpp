@@ -10,6 +10,7 @@
 #include "Verbs.h"
 #include "cq/Import/LlamaImporter.h"
 #include "cq/Model/ModelSource.h"
+#include "cq/Support/AtomicFile.h"
 #include "cq/Support/Progress.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
@@ -98,13 +99,11 @@ static llvm::Error run() {
         "cq.tokenizer",
         StringAttr::get(&mlirContext, relativeTo(folder, tokenizer)));
 
-  if (llvm::Error error = llvm::writeToOutput(
-          output, [&](llvm::raw_ostream &os) -> llvm::Error {
-            printModel(*module, os);
-            return llvm::Error::success();
-          }))
-    return llvm::joinErrors(llvm::createStringError("cannot write " + output),
-                            std::move(error));
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  printModel(*module, os);
+  if (llvm::Error error = writeFileAtomically(output, text))
+    return error;
 
   int64_t weights = 0, bytes = 0;
   for (const ParameterInfo &parameter : source->archive->parameters()) {

@@ -18,6 +18,7 @@
 #include "cq/Model/Tokenizer.h"
 #include "cq/Pipelines/InitAll.h"
 #include "cq/Solver/Plan.h"
+#include "cq/Support/AtomicFile.h"
 #include "cq/Support/Progress.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
@@ -214,12 +215,11 @@ static llvm::Error writeCompanions(ModuleOp module, llvm::StringRef folder,
   }
   module->setAttr("cq.parameters",
                   StringAttr::get(module.getContext(), "model.safetensors"));
-  return llvm::writeToOutput(inFolder(folder, "model.mlir"),
-                             [&](llvm::raw_ostream &os) -> llvm::Error {
-                               module->print(os);
-                               os << '\n';
-                               return llvm::Error::success();
-                             });
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  module->print(os);
+  os << '\n';
+  return writeFileAtomically(inFolder(folder, "model.mlir"), text);
 }
 
 static int64_t fileSize(llvm::StringRef path) {

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef CQ_LIB_MODEL_ATOMICFILE_H
-#define CQ_LIB_MODEL_ATOMICFILE_H
+#ifndef CQ_SUPPORT_ATOMICFILE_H
+#define CQ_SUPPORT_ATOMICFILE_H
 
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
@@ -46,6 +46,10 @@ private:
   Flag open;
 };
 
+/// Puts `bytes` into the file at `path`, whole or not at all. (LLVM's
+/// writeToOutput ends the process when the disk is full.)
+llvm::Error writeFileAtomically(llvm::StringRef path, llvm::StringRef bytes);
+
 } // namespace mlir::cq
 
-#endif // CQ_LIB_MODEL_ATOMICFILE_H
+#endif // CQ_SUPPORT_ATOMICFILE_H

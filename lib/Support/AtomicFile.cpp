@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "AtomicFile.h"
+#include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
 #include <unistd.h>
 
@@ -69,4 +69,14 @@ Error AtomicFile::commit() {
   // duty.
   llvm::consumeError(file.keep());
   return Error::success();
+}
+
+llvm::Error mlir::cq::writeFileAtomically(llvm::StringRef path,
+                                          llvm::StringRef bytes) {
+  llvm::Expected<AtomicFile> file = AtomicFile::create(path);
+  if (!file)
+    return file.takeError();
+  if (llvm::Error error = file->write(bytes, 0))
+    return error;
+  return file->commit();
 }
