@@ -8,8 +8,8 @@ func.func @f(%x: tensor<4x64xf32>, %y: tensor<4x32xf32>) -> tensor<4x32xf32> {
   %0 = linalg.matmul ins(%x, %w : tensor<4x64xf32>, tensor<64x32xf32>) outs(%y : tensor<4x32xf32>) -> tensor<4x32xf32>
   return %0 : tensor<4x32xf32>
 }
-{-# dialect_resources: { builtin: { w: "0x04000000@" } } #-}
-""".replace("@", "0000803f" * (64 * 32))
+{-# dialect_resources: { builtin: { w: "0x04000000WEIGHTS" } } #-}
+""".replace("WEIGHTS", "0000803f" * (64 * 32))
 
 module = cq.Module(TEXT)
 module.run("builtin.module(cq-quantize{bits=3})")
