@@ -65,11 +65,10 @@ CQ_C_EXPORTED void cqModuleFree(CqModule module);
  *   criterion     "magnitude" or "quant-error"; ignored without cherries
  *   column_weights  NULL, or E[x^2] for every input column [k]
  * NULL on error. */
-CQ_C_EXPORTED CqWeight cqWeightQuantize(const float *w, int64_t n, int64_t k,
-                                        const char *scheme, const char *quantizer,
-                                        const char *layout, const char *cherry_form,
-                                        double cherry_ratio, const char *criterion,
-                                        const float *column_weights);
+CQ_C_EXPORTED CqWeight cqWeightQuantize(
+    const float *w, int64_t n, int64_t k, const char *scheme,
+    const char *quantizer, const char *layout, const char *cherry_form,
+    double cherry_ratio, const char *criterion, const float *column_weights);
 
 /** Decodes to `out` [n, k], cherries included. 0 on success. */
 CQ_C_EXPORTED int cqWeightDequantize(CqWeight weight, float *out);
@@ -84,7 +83,8 @@ typedef enum {
 
 /** Bytes of a plane; valid until the weight is freed. `size` gets the length;
  * an absent plane has length 0. NULL on an unknown plane. */
-CQ_C_EXPORTED const uint8_t *cqWeightPlane(CqWeight weight, CqPlane plane, size_t *size);
+CQ_C_EXPORTED const uint8_t *cqWeightPlane(CqWeight weight, CqPlane plane,
+                                           size_t *size);
 
 /** Bits per weight, counting every byte of every plane. */
 CQ_C_EXPORTED double cqWeightBitsPerWeight(CqWeight weight);

@@ -65,8 +65,8 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   bufferization::buildBufferDeallocationPipeline(pm);
   pm.addNestedPass<func::FuncOp>(
       bufferization::createOptimizeAllocationLivenessPass());
-  // Packed weights first: their kernels are functions that the loops' conversion
-  // leaves alone.
+  // Packed weights first: their kernels are functions that the loops'
+  // conversion leaves alone.
   ConvertCQToX86PassOptions packed;
   packed.targetCPU = options.targetCPU;
   pm.addPass(createConvertCQToX86Pass(packed));

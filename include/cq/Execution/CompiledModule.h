@@ -17,7 +17,7 @@ namespace mlir::cq {
 struct ExecutionOptions {
   std::string targetCPU = "host"; ///< as clang's -march
   unsigned optLevel = 3;
-  bool parallel = true; ///< kernels on the thread pool of the runtime
+  bool parallel = true;   ///< kernels on the thread pool of the runtime
   std::string activation; ///< of packed products: int8, f32; empty: as written
   bool useCache = true;
   std::string

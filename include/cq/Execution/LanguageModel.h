@@ -24,11 +24,11 @@
 namespace mlir::cq {
 
 struct LanguageModelOptions {
-  std::string targetCPU;  ///< empty = this machine's
+  std::string targetCPU; ///< empty = this machine's
   /// Of packed products: "int8", "f32"; empty = as the plan wrote them.
   std::string activation;
-  unsigned threads = 0;   ///< 0 = all
-  bool useCache = true;   ///< keep compiled code on disk
+  unsigned threads = 0; ///< 0 = all
+  bool useCache = true; ///< keep compiled code on disk
 };
 
 class LanguageModel {

@@ -7,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "TestFiles.h"
-#include "cq/Support/BoundedJSON.h"
 #include "cq/Model/Tokenizer.h"
+#include "cq/Support/BoundedJSON.h"
 #include "llvm/Support/MemoryBuffer.h"
 
 using namespace mlir::cq;
