@@ -60,7 +60,7 @@ struct Scheme {
   /// Groups in a row of `k` columns (k > 0).
   int64_t numGroups(int64_t k) const {
     int64_t length = groupLength(k);
-    return (k + length - 1) / length;
+    return (k - 1) / length + 1; // k + length may overflow on hostile k
   }
   /// The integer subtracted from a code at scale S: 2^(b−1) for symmetric, 0
   /// for affine (the zero point is data). Half-step has no integer offset; see

@@ -119,10 +119,11 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
     if (!kind)
       return unknown("quantizer", quantizer);
     out.quantizer = *kind;
-    // Either of the two options asks for cherries; the other has a default.
+    // Either of the two options asks for cherries; the other has a default. With
+    // neither, few bits get cherries: docs/Results.md has the measurement.
     StringRef why = cherries, how = cherryForm;
     if (why.empty())
-      why = how.empty() || how == "none" ? "none" : "quant-error";
+      why = how == "none" || (how.empty() && bits > 4) ? "none" : "magnitude";
     if (how.empty())
       how = why == "none" ? "none" : "slot";
     auto form = parseCherryForm(how);
