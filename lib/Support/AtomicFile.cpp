@@ -18,7 +18,7 @@ static std::error_code lastError() {
 }
 
 Error AtomicFile::failed(llvm::StringRef step, std::error_code error) const {
-  return fail("cannot " + step + " " + quoted(path) + ": " + error.message() +
+  return fail("cannot " + step + " '" + path + "': " + error.message() +
               "; nothing was written");
 }
 
@@ -27,11 +27,11 @@ llvm::Expected<AtomicFile> AtomicFile::create(llvm::StringRef path) {
   namespace fs = llvm::sys::fs;
   fs::file_status status;
   if (!fs::status(path, status) && status.type() != fs::file_type::regular_file)
-    return fail("cannot create " + quoted(path) +
-                ": it exists and is no regular file; nothing was written");
+    return fail("cannot create '" + path +
+                "': it exists and is no regular file; nothing was written");
   auto file = llvm::sys::fs::TempFile::create(path + ".tmp-%%%%%%%%");
   if (!file)
-    return fail("cannot create " + quoted(path) + ": " +
+    return fail("cannot create '" + path + "': " +
                 llvm::toString(file.takeError()) + "; nothing was written");
   return AtomicFile(path, std::move(*file));
 }

@@ -22,6 +22,7 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/ToolOutputFile.h"
+#include <csignal>
 
 using namespace mlir;
 
@@ -67,6 +68,8 @@ writeAtomically(StringRef path,
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  // A file-size limit is then an error of write, like a full disk, not a crash.
+  std::signal(SIGXFSZ, SIG_IGN);
   DialectRegistry registry;
   registerAllDialects(registry);
   registerAllExtensions(registry);

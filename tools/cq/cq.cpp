@@ -11,6 +11,7 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/Support/raw_ostream.h"
+#include <csignal>
 
 using namespace mlir::cq;
 
@@ -30,6 +31,8 @@ static const char overview[] =
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  // A file-size limit is then an error of write, like a full disk, not a crash.
+  std::signal(SIGXFSZ, SIG_IGN);
   tool::programPath = argv[0];
   std::vector<tool::Verb> verbs = {tool::importVerb(), tool::quantizeVerb(),
                                    tool::runVerb(), tool::evalVerb(),
