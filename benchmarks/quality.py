@@ -6,8 +6,9 @@
     benchmarks/quality.py MODEL.mlir --text=wiki.test.raw --windows=8 [--only=REGEX] [--json=FILE]
 
 Each line: bits per weight of the linear layers (every byte counted), of the whole
-file, KL divergence against the unquantized model, perplexity, top token kept. The
-configurations are data, below. Results are kept in --json and reused, so an
+file, KL divergence against the unquantized model, the same times 4^bpw (one more bit
+halves the error and quarters the divergence, so equal numbers are equally good per
+bit), perplexity, top token kept. The configurations are data, below. Results are kept in --json and reused, so an
 interrupted run goes on where it stopped.
 """
 
@@ -25,18 +26,32 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def configurations():
-    """(name, options of cq quantize)"""
-    for bits, group in itertools.product((4, 3, 2), (128, 64, 32)):
-        for grid in ("symmetric", "affine", "half-step"):
-            for quantizer in ("rtn", "mse"):
-                base = dict(bits=bits, group_size=group, grid=grid, quantizer=quantizer)
-                yield f"b{bits}-g{group}-{grid} {quantizer}", dict(base, cherries="none")
-                for form in ("slot", "column", "element"):
-                    for criterion in ("quant-error", "magnitude"):
-                        yield (
-                            f"b{bits}-g{group}-{grid} {quantizer} + {form} {criterion}",
-                            dict(base, cherries=criterion, cherry_form=form, cherry_ratio=1 / 256),
-                        )
+    """(name, options of cq quantize); every line of the table in docs/Results.md."""
+    def line(bits, group, grid="symmetric", quantizer="rtn", form="none", criterion="none", slots=1):
+        name = f"b{bits}-g{group} {grid} {quantizer}"
+        flags = dict(bits=bits, group_size=group, grid=grid, quantizer=quantizer)
+        if form == "none":
+            return name, dict(flags, cherries="none")
+        name += f" + {slots}/256 {form} by {criterion}"
+        return name, dict(flags, cherries=criterion, cherry_form=form, cherry_ratio=slots / 256)
+
+    for bits, group in itertools.product((4, 3, 2), (128, 64)):
+        yield line(bits, group)
+        for criterion in ("magnitude", "quant-error"):
+            yield line(bits, group, form="slot", criterion=criterion)
+    # At three bits, one choice varied at a time.
+    yield line(3, 128, form="slot", criterion="magnitude", slots=2)
+    yield line(3, 64, form="slot", criterion="magnitude", slots=2)
+    yield line(3, 32)
+    yield line(3, 32, form="slot", criterion="magnitude")
+    yield line(3, 64, quantizer="mse")
+    yield line(3, 64, quantizer="mse", form="slot", criterion="magnitude")
+    yield line(3, 64, grid="affine")
+    yield line(3, 64, grid="affine", form="slot", criterion="magnitude")
+    yield line(3, 64, grid="half-step")
+    yield line(3, 64, grid="half-step", form="slot", criterion="magnitude")
+    yield line(3, 64, form="element", criterion="magnitude")
+    yield line(3, 64, form="column", criterion="magnitude")
 
 
 def measure(cq, model, options, arguments, folder):
@@ -76,8 +91,8 @@ def main():
     if options.json and pathlib.Path(options.json).exists():
         known = json.loads(pathlib.Path(options.json).read_text())
     folder = tempfile.mkdtemp(prefix="cq-quality.")
-    print("| linear layers | bpw | all bpw | KL divergence | perplexity | top kept |")
-    print("|---|---|---|---|---|---|")
+    print("| linear layers | bpw | all bpw | KL divergence | KLD x 4^bpw | perplexity | top kept |")
+    print("|---|---|---|---|---|---|---|")
     try:
         for name, flags in configurations():
             if not re.search(options.only, name):
@@ -94,6 +109,7 @@ def main():
             r = known[key]
             print(f"| {name} | {r['linear_bpw']:.3f} | {r['payload_bpw']:.3f} | "
                   f"{r['kl_divergence']:.4f} ± {r['kl_divergence_error']:.4f} | "
+                  f"{r['kl_divergence'] * 4 ** r['linear_bpw']:.0f} | "
                   f"{r['perplexity']:.2f} | {100 * r['same_top']:.1f} % |", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
