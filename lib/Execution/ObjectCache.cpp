@@ -7,12 +7,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Execution/ObjectCache.h"
+#include "cq/Support/AtomicFile.h"
+#include "cq/Support/BoundedJSON.h"
+#include "cq/Support/CacheFile.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/Process.h"
 #include "llvm/Support/SHA256.h"
-#include <cstdlib>
 
 using namespace mlir::cq;
 
@@ -31,24 +32,9 @@ static std::string hashOf(const llvm::json::Value &interface,
   return hashOf(hashOf(text) + hashOf(object));
 }
 
-static std::string getDefaultDirectory() {
-  if (auto given = llvm::sys::Process::GetEnv("CQ_CACHE_DIR");
-      given && !given->empty())
-    return *given;
-  llvm::SmallString<128> path;
-  if (auto base = llvm::sys::Process::GetEnv("XDG_CACHE_HOME");
-      base && !base->empty())
-    path = *base;
-  else if (llvm::sys::path::home_directory(path))
-    llvm::sys::path::append(path, ".cache");
-  else
-    llvm::sys::path::system_temp_directory(/*ErasedOnReboot=*/false, path);
-  llvm::sys::path::append(path, "cq");
-  return std::string(path);
-}
-
 ObjectCache::ObjectCache(llvm::StringRef directory)
-    : directory(directory.empty() ? getDefaultDirectory() : directory.str()) {}
+    : directory(directory.empty() ? cacheFolder() + "/objects"
+                                  : directory.str()) {}
 
 std::string ObjectCache::getKey(llvm::StringRef source,
                                 llvm::StringRef options) {
@@ -63,24 +49,14 @@ static std::unique_ptr<llvm::MemoryBuffer> read(const llvm::Twine &path) {
 }
 
 /// llvm::json::parse recurses; a damaged file must not take the stack with it.
-static bool isShallow(llvm::StringRef json) {
-  int depth = 0;
-  for (char c : json) {
-    depth += (c == '[' || c == '{') - (c == ']' || c == '}');
-    if (depth > 64)
-      return false;
-  }
-  return true;
-}
-
 std::optional<CachedObject> ObjectCache::load(llvm::StringRef key) const {
   llvm::SmallString<128> base(directory);
   llvm::sys::path::append(base, key);
   auto text = read(base + ".json"), object = read(base + ".o");
-  if (!text || !object || !isShallow(text->getBuffer()))
+  if (!text || !object)
     return std::nullopt;
   llvm::Expected<llvm::json::Value> value =
-      llvm::json::parse(text->getBuffer());
+      parseBoundedJSON(text->getBuffer(), base);
   if (!value) {
     llvm::consumeError(value.takeError());
     return std::nullopt;
@@ -102,25 +78,11 @@ std::optional<CachedObject> ObjectCache::load(llvm::StringRef key) const {
   return CachedObject{std::move(*interface), std::move(object)};
 }
 
+/// A cache that cannot be written costs time later, nothing else.
 static bool write(llvm::StringRef path, llvm::StringRef bytes) {
-  auto file = llvm::sys::fs::TempFile::create(path + ".%%%%%%.tmp");
-  if (!file) {
-    llvm::consumeError(file.takeError());
-    return false;
-  }
-  bool ok;
-  {
-    llvm::raw_fd_ostream os(file->FD, /*shouldClose=*/false);
-    os << bytes;
-    os.flush();
-    ok = !os.has_error();
-    os.clear_error();
-  }
-  llvm::Error error = ok ? file->keep(path) : file->discard();
-  if (error) {
-    llvm::consumeError(std::move(error));
-    return false;
-  }
+  llvm::Error error = writeFileAtomically(path, bytes);
+  bool ok = !error;
+  llvm::consumeError(std::move(error));
   return ok;
 }
 

@@ -23,10 +23,12 @@ using namespace mlir::cq;
 static constexpr size_t checkBytes = 32;
 
 std::string mlir::cq::cacheFolder() {
-  if (auto folder = llvm::sys::Process::GetEnv("CQ_CACHE_DIR"))
+  if (auto folder = llvm::sys::Process::GetEnv("CQ_CACHE_DIR");
+      folder && !folder->empty())
     return *folder;
   llvm::SmallString<128> path;
-  if (auto folder = llvm::sys::Process::GetEnv("XDG_CACHE_HOME"))
+  if (auto folder = llvm::sys::Process::GetEnv("XDG_CACHE_HOME");
+      folder && !folder->empty())
     path = *folder;
   else if (llvm::sys::path::home_directory(path))
     llvm::sys::path::append(path, ".cache");

@@ -21,7 +21,7 @@ struct ExecutionOptions {
   std::string activation; ///< of packed products: int8, f32; empty: as written
   bool useCache = true;
   std::string
-      cacheDir; ///< empty: $CQ_CACHE_DIR, $XDG_CACHE_HOME/cq, ~/.cache/cq
+      cacheDir; ///< empty: `objects` in cacheFolder() (CacheFile.h)
 };
 
 /// A module compiled by `cq-lower-to-llvm` and loaded into this process. The
