@@ -1,12 +1,12 @@
 // Facts, decision and application, one pass after the other.
 // RUN: cq-opt %s --cq-annotate-weights | FileCheck %s --check-prefix=FACTS
-// RUN: cq-opt %s --pass-pipeline='builtin.module(cq-solve-uniform{bits=3 quantizer=mse cherries=quant-error override=down:b4-g32-affine-bf16 keep=gate})' 2> %t.remarks | FileCheck %s --check-prefix=PLAN
+// RUN: cq-opt %s --pass-pipeline='builtin.module(cq-solve-uniform{bits=3 group-size=64 quantizer=mse cherries=quant-error override=down:b4-g32-affine-bf16 keep=gate})' 2> %t.remarks | FileCheck %s --check-prefix=PLAN
 // RUN: FileCheck %s --check-prefix=REMARK < %t.remarks
-// RUN: cq-opt %s --pass-pipeline='builtin.module(cq-solve-uniform{bits=3 quantizer=mse cherries=quant-error override=down:b4-g32-affine-bf16 keep=gate},cq-verify-plan{plan-out=%t.json},cq-apply-plan)' 2> %t.remarks | FileCheck %s --check-prefix=APPLY
+// RUN: cq-opt %s --pass-pipeline='builtin.module(cq-solve-uniform{bits=3 group-size=64 quantizer=mse cherries=quant-error override=down:b4-g32-affine-bf16 keep=gate},cq-verify-plan{plan-out=%t.json},cq-apply-plan)' 2> %t.remarks | FileCheck %s --check-prefix=APPLY
 // RUN: FileCheck %s --check-prefix=LEFT < %t.remarks
 // The plan, given back, gives the same module.
 // RUN: cq-opt %s --pass-pipeline='builtin.module(cq-load-plan{plan=%t.json},cq-verify-plan,cq-apply-plan)' 2> /dev/null > %t.again
-// RUN: cq-opt %s --pass-pipeline='builtin.module(cq-solve-uniform{bits=3 quantizer=mse cherries=quant-error override=down:b4-g32-affine-bf16 keep=gate},cq-verify-plan,cq-apply-plan)' 2> /dev/null > %t.first
+// RUN: cq-opt %s --pass-pipeline='builtin.module(cq-solve-uniform{bits=3 group-size=64 quantizer=mse cherries=quant-error override=down:b4-g32-affine-bf16 keep=gate},cq-verify-plan,cq-apply-plan)' 2> /dev/null > %t.first
 // RUN: cmp %t.first %t.again
 
 #nk = affine_map<(m, n, k) -> (n, k)>

@@ -49,7 +49,7 @@ def CQSolveUniform : CQ_ModulePass<"cq-solve-uniform"> {
   }];
   let options = [
     Option<"bits", "bits", "unsigned", "3", "Bits of a code: 2, 3, 4, 5, 6 or 8">,
-    Option<"groupSize", "group-size", "std::string", "\"64\"", "Columns that share a scale: 32, 64, 128 or row (0)">,
+    Option<"groupSize", "group-size", "std::string", "\"128\"", "Columns that share a scale: 32, 64, 128 or row (0)">,
     Option<"grid", "grid", "std::string", "\"symmetric\"", "symmetric, affine or half-step">,
     Option<"scaleType", "scale", "std::string", "\"f16\"", "Type of scales: f16, bf16 or f32">,
     Option<"quantizer", "quantizer", "std::string", "\"rtn\"", "rtn (min-max) or mse (scale search)">,
