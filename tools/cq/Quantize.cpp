@@ -134,7 +134,8 @@ static std::string quantizePipeline(llvm::StringRef planOut,
         {"plan", plan},
         {"plan-out", planOut},
         {"parameters", parameters},
-        {"parameters-out", parametersOut}})
+        {"parameters-out", parametersOut},
+        {"progress", parametersOut.empty() ? "" : "true"}})
     if (!value.empty())
       text += (text.empty() ? "" : " ") + std::string(name) + "=" + value.str();
   return "cq-quantize{" + text + "}";
@@ -188,6 +189,12 @@ static void printSummary(const Plan &plan) {
         "  {0,-46} {1,4} tensors {2,13} weights {3,9}  {4:f3} bpw\n", what,
         c.count, formatCount(c.weights), formatBytes(c.bytes),
         8.0 * c.bytes / c.weights);
+  // What did not simply follow the options, and why.
+  for (const PlanEntry &entry : plan.entries)
+    if (!llvm::StringRef(entry.reason).starts_with("uniform"))
+      llvm::outs() << "  " << entry.weight << ": "
+                   << (entry.keep ? "kept" : entry.scheme.str()) << ", "
+                   << entry.reason << '\n';
   PlanTotals totals = plan.totals();
   llvm::outs() << llvm::formatv("payload {0}, {1:f3} bpw over {2} quantized "
                                 "weights\n",
