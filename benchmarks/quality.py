@@ -46,6 +46,7 @@ def configurations():
     yield line(3, 32, form="slot", criterion="magnitude")
     yield line(3, 64, quantizer="mse")
     yield line(3, 64, quantizer="mse", form="slot", criterion="magnitude")
+    yield line(3, 128, quantizer="mse", form="slot", criterion="magnitude")
     yield line(3, 64, grid="affine")
     yield line(3, 64, grid="affine", form="slot", criterion="magnitude")
     yield line(3, 64, grid="half-step")
