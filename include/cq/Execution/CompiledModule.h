@@ -20,8 +20,7 @@ struct ExecutionOptions {
   bool parallel = true;   ///< kernels on the thread pool of the runtime
   std::string activation; ///< of packed products: int8, f32; empty: as written
   bool useCache = true;
-  std::string
-      cacheDir; ///< empty: `objects` in cacheFolder() (CacheFile.h)
+  std::string cacheDir; ///< empty: `objects` in cacheFolder() (CacheFile.h)
 };
 
 /// A module compiled by `cq-lower-to-llvm` and loaded into this process. The

@@ -119,8 +119,8 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
     if (!kind)
       return unknown("quantizer", quantizer);
     out.quantizer = *kind;
-    // Either of the two options asks for cherries; the other has a default. With
-    // neither, few bits get cherries: docs/Results.md has the measurement.
+    // Either of the two options asks for cherries; the other has a default.
+    // With neither, few bits get cherries: docs/Results.md has the measurement.
     StringRef why = cherries, how = cherryForm;
     if (why.empty())
       why = how == "none" || (how.empty() && bits > 4) ? "none" : "magnitude";
