@@ -12,6 +12,7 @@
 #include "cq/Model/ModelSource.h"
 #include "cq/Runtime/Runtime.h"
 #include "cq/Support/CacheFile.h"
+#include "cq/Support/ModulePaths.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MathExtras.h"
@@ -61,15 +62,6 @@ struct LanguageModel::Implementation {
 static std::string stringAttribute(const ModuleInterface &interface,
                                    llvm::StringRef name) {
   return interface.attributes.getString(name).value_or("").str();
-}
-
-/// `file` as seen from the module at `modulePath`.
-static std::string resolve(llvm::StringRef modulePath, llvm::StringRef file) {
-  if (llvm::sys::path::is_absolute(file))
-    return file.str();
-  llvm::SmallString<128> path = llvm::sys::path::parent_path(modulePath);
-  llvm::sys::path::append(path, file);
-  return path.str().str();
 }
 
 /// Hash of the whole archive: parameters are part of what a model is.
@@ -180,7 +172,7 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
     return llvm::createStringError(
         modulePath.str() +
         " does not say where its weights are (attribute cq.parameters)");
-  std::string parametersPath = resolve(modulePath, parameters);
+  std::string parametersPath = resolveBeside(modulePath, parameters);
   auto archive = ParameterArchive::open(parametersPath);
   if (!archive)
     return archive.takeError();
@@ -192,8 +184,9 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
 
   // Without cq.tokenizer, the checkpoint itself may hold one.
   std::string tokenizer = stringAttribute(interface, "tokenizer");
-  auto opened = Tokenizer::open(
-      tokenizer.empty() ? parametersPath : resolve(modulePath, tokenizer));
+  auto opened =
+      Tokenizer::open(tokenizer.empty() ? parametersPath
+                                        : resolveBeside(modulePath, tokenizer));
   if (opened)
     impl->tokenizer = std::move(*opened);
   else if (!tokenizer.empty())

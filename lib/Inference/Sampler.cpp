@@ -59,7 +59,7 @@ int32_t Sampler::next(llvm::ArrayRef<float> logits) {
   candidates.resize(keep);
 
   // Weights relative to the largest logit, so that nothing overflows.
-  float largest = argmax(logits) >= 0 ? logits[argmax(logits)] : 0.0f;
+  float largest = logits[argmax(logits)];
   double total = 0;
   for (auto &[value, id] : candidates) {
     value = static_cast<float>(

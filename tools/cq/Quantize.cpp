@@ -19,6 +19,7 @@
 #include "cq/Pipelines/InitAll.h"
 #include "cq/Solver/Plan.h"
 #include "cq/Support/AtomicFile.h"
+#include "cq/Support/ModulePaths.h"
 #include "cq/Support/Progress.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
@@ -147,12 +148,6 @@ static std::string inFolder(llvm::StringRef folder, llvm::StringRef file) {
   return path.str().str();
 }
 
-static std::string resolve(llvm::StringRef modulePath, llvm::StringRef file) {
-  return llvm::sys::path::is_absolute(file)
-             ? file.str()
-             : inFolder(llvm::sys::path::parent_path(modulePath), file);
-}
-
 static llvm::Error runPipeline(ModuleOp module, llvm::StringRef pipeline) {
   PassManager manager(module.getContext());
   std::string message;
@@ -208,7 +203,7 @@ static llvm::Error writeCompanions(ModuleOp module, llvm::StringRef folder,
                                    llvm::StringRef source) {
   std::string tokenizerSource = source.str();
   if (auto attribute = module->getAttrOfType<StringAttr>("cq.tokenizer"))
-    tokenizerSource = resolve(input, attribute.getValue());
+    tokenizerSource = resolveBeside(input, attribute.getValue());
   auto tokenizer = Tokenizer::open(tokenizerSource);
   if (tokenizer) {
     if (llvm::Error error =
@@ -241,7 +236,7 @@ static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
         input + " does not say where its weights are (attribute "
                 "cq.parameters); was it made by `cq import`? For modules with "
                 "inline weights use cq-opt --cq-quantize");
-  std::string source = resolve(input, attribute.getValue());
+  std::string source = resolveBeside(input, attribute.getValue());
   std::string planPath = inFolder(folder, "plan.json");
   if (llvm::Error error = runPipeline(
           module, quantizePipeline(
