@@ -52,6 +52,7 @@ CompiledModule::Impl::load(std::unique_ptr<llvm::MemoryBuffer> object) {
   add("cq_scratch", &cq_scratch);
   add("cq_workspace", &cq_workspace);
   add("cq_threads", &cq_threads);
+  add("cq_observe", &cq_observe);
   if (llvm::Error error = library.define(llvm::orc::absoluteSymbols(runtime)))
     return error;
   // malloc, memcpy and the functions of libm.

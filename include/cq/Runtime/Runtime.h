@@ -6,7 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The C ABI of libcq_runtime: a persistent thread pool and scratch memory.
+// The C ABI of libcq_runtime: a persistent thread pool, scratch memory
+// and observers.
 // Plain C, no LLVM and no MLIR, so that ahead-of-time code links nothing else.
 //
 //===----------------------------------------------------------------------===//
@@ -51,6 +52,21 @@ CQ_RUNTIME_EXPORT void *cq_scratch(int64_t bytes);
 /// Like cq_scratch, a second buffer: what a caller packs once for all threads
 /// of a cq_parallel_for, while bodies (on this thread as well) use cq_scratch.
 CQ_RUNTIME_EXPORT void *cq_workspace(int64_t bytes);
+
+/// Sees observation `number` (`cq.observe` of instrumented code): `operands`
+/// dense f32 matrices data[i], of sizes[2 i] rows and sizes[2 i + 1] columns,
+/// valid until it returns.
+typedef void (*cq_observer)(void *user, int64_t number, int64_t operands,
+                            const float *const *data, const int64_t *sizes);
+
+/// Who sees the observations from now on; null: nobody.
+CQ_RUNTIME_EXPORT void cq_set_observer(cq_observer observer, void *user);
+
+/// Called by instrumented code, one call at a time, outside of
+/// cq_parallel_for's bodies.
+CQ_RUNTIME_EXPORT void cq_observe(int64_t number, int64_t operands,
+                                  const float *const *data,
+                                  const int64_t *sizes);
 
 #ifdef __cplusplus
 }

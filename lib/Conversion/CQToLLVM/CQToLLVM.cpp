@@ -1,4 +1,4 @@
-//===- CQToLLVM.cpp - cq.launch to calls of the runtime -------------------===//
+//===- CQToLLVM.cpp - cq ops to calls of the runtime -------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -12,6 +12,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
 namespace mlir::cq {
@@ -33,10 +34,19 @@ struct ConvertCQToLLVMPass
     : mlir::cq::impl::ConvertCQToLLVMBase<ConvertCQToLLVMPass> {
   void runOnOperation() override {
     SmallVector<LaunchOp> launches;
-    getOperation().walk([&](LaunchOp launch) { launches.push_back(launch); });
+    SmallVector<ObserveOp> observations;
+    getOperation().walk([&](Operation *op) {
+      if (auto launch = dyn_cast<LaunchOp>(op))
+        launches.push_back(launch);
+      else if (auto observe = dyn_cast<ObserveOp>(op))
+        observations.push_back(observe);
+    });
     LLVMTypeConverter converter(&getContext());
     for (LaunchOp launch : launches)
       if (failed(lower(launch, converter)))
+        return signalPassFailure();
+    for (ObserveOp observe : observations)
+      if (failed(lower(observe)))
         return signalPassFailure();
   }
 
@@ -74,7 +84,8 @@ struct ConvertCQToLLVMPass
     Value body = func::ConstantOp::create(b, type, thunk->getSymName());
     Value tasks =
         arith::IndexCastOp::create(b, b.getI64Type(), launch.getTasks());
-    FlatSymbolRefAttr runtime = getRuntime();
+    FlatSymbolRefAttr runtime =
+        getRuntime("cq_parallel_for", {pointer, pointer, b.getI64Type()});
     // A function value becomes a pointer only with func; until then a cast.
     func::CallOp::create(b, runtime, TypeRange(),
                          ValueRange{::cast(b, body, pointer), context, tasks});
@@ -82,14 +93,89 @@ struct ConvertCQToLLVMPass
     return success();
   }
 
-  FlatSymbolRefAttr getRuntime() {
-    StringRef name = "cq_parallel_for";
+  /// Addresses and sizes of the operands go into two arrays on the stack.
+  LogicalResult lower(ObserveOp observe) {
+    ImplicitLocOpBuilder b(observe.getLoc(), observe);
+    auto pointer = LLVM::LLVMPointerType::get(&getContext());
+    Type i64 = b.getI64Type();
+    int64_t count = static_cast<int64_t>(observe.getValues().size());
+    auto function = observe->getParentOfType<FunctionOpInterface>();
+    b.setInsertionPointToStart(&function.getFunctionBody().front());
+    auto allocate = [&](Type type, int64_t entries) -> Value {
+      return LLVM::AllocaOp::create(
+          b, pointer, type,
+          LLVM::ConstantOp::create(b, i64, b.getI64IntegerAttr(entries)));
+    };
+    Value addresses = allocate(pointer, count),
+          sizes = allocate(i64, 2 * count);
+    b.setInsertionPoint(observe);
+    auto store = [&](Value value, Value array, Type type, int64_t entry) {
+      LLVM::StoreOp::create(
+          b, value,
+          LLVM::GEPOp::create(b, pointer, type, array,
+                              LLVM::GEPArg(static_cast<int32_t>(entry))));
+    };
+    auto toI64 = [&](Value index) -> Value {
+      return arith::IndexCastOp::create(b, i64, index);
+    };
+    for (auto [i, operand] : llvm::enumerate(observe.getValues())) {
+      auto type = dyn_cast<MemRefType>(operand.getType());
+      if (!type)
+        return observe.emitError("is on tensors; bufferize it first");
+      Value rows = arith::ConstantIndexOp::create(b, 1), columns;
+      for (int64_t d = 0; d < type.getRank(); ++d) {
+        Value size = type.isDynamicDim(d)
+                         ? memref::DimOp::create(b, operand, d).getResult()
+                         : arith::ConstantIndexOp::create(b, type.getDimSize(d))
+                               .getResult();
+        if (d + 1 == type.getRank())
+          columns = size;
+        else
+          rows = arith::MulIOp::create(b, rows, size);
+      }
+      store(getAddress(b, operand), addresses, pointer, i);
+      store(toI64(rows), sizes, i64, 2 * i);
+      store(toI64(columns), sizes, i64, 2 * i + 1);
+    }
+    Value number = arith::ConstantOp::create(b, observe.getOffsetAttr());
+    if (Value base = observe.getBase())
+      number = arith::AddIOp::create(b, toI64(base), number);
+    FlatSymbolRefAttr runtime =
+        getRuntime("cq_observe", {i64, i64, pointer, pointer});
+    func::CallOp::create(
+        b, runtime, TypeRange(),
+        ValueRange{number,
+                   arith::ConstantOp::create(b, b.getI64IntegerAttr(count)),
+                   addresses, sizes});
+    observe.erase();
+    return success();
+  }
+
+  /// The address of the first element.
+  static Value getAddress(ImplicitLocOpBuilder &b, Value memref) {
+    auto type = cast<MemRefType>(memref.getType());
+    auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+    Value aligned =
+        memref::ExtractAlignedPointerAsIndexOp::create(b, memref).getResult();
+    Value bytes = arith::IndexCastOp::create(b, b.getI64Type(), aligned);
+    SmallVector<int64_t> strides;
+    int64_t offset;
+    if (failed(type.getStridesAndOffset(strides, offset)) || offset != 0) {
+      auto metadata = memref::ExtractStridedMetadataOp::create(b, memref);
+      Value first =
+          arith::IndexCastOp::create(b, b.getI64Type(), metadata.getOffset());
+      Value size = arith::ConstantOp::create(b, b.getI64IntegerAttr(4));
+      bytes = arith::AddIOp::create(b, bytes,
+                                    arith::MulIOp::create(b, first, size));
+    }
+    return LLVM::IntToPtrOp::create(b, pointer, bytes);
+  }
+
+  FlatSymbolRefAttr getRuntime(StringRef name, ArrayRef<Type> arguments) {
     if (!getOperation().lookupSymbol(name)) {
       OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
-      auto pointer = LLVM::LLVMPointerType::get(&getContext());
-      func::FuncOp::create(
-          b, getOperation().getLoc(), name,
-          b.getFunctionType({pointer, pointer, b.getI64Type()}, {}))
+      func::FuncOp::create(b, getOperation().getLoc(), name,
+                           b.getFunctionType(arguments, {}))
           .setPrivate();
     }
     return FlatSymbolRefAttr::get(&getContext(), name);

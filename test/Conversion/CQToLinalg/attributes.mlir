@@ -10,7 +10,7 @@ module attributes {cq.model = {architecture = "llama"}, cq.parameters = "w.gguf"
   // CHECK: func.func @f(%{{.*}}: tensor<4xf32>) -> tensor<4xf32> {
   // KEEP: func.func @f(%{{.*}}: tensor<4xf32> {cq.weight = "w"}) -> tensor<4xf32> attributes {note = #cq.activation<f32>}
   func.func @f(%x : tensor<4xf32> {cq.weight = "w"}) -> tensor<4xf32> attributes {note = #cq.activation<f32>} {
-    %y = cq.observe %x "k" : tensor<4xf32>
-    return %y : tensor<4xf32>
+    cq.observe input [0] (%x) : tensor<4xf32>
+    return %x : tensor<4xf32>
   }
 }

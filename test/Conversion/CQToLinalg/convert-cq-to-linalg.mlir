@@ -225,6 +225,6 @@ func.func @quantize(%w : tensor<20x300xf32>, %columns : tensor<32xi8>) -> (tenso
 // CHECK-SAME: (%[[X:.*]]: tensor<8x576xf32>)
 // CHECK-NEXT: return %[[X]]
 func.func @observe(%x : tensor<8x576xf32>) -> tensor<8x576xf32> {
-  %y = cq.observe %x "blk.0.attn_q" : tensor<8x576xf32>
-  return %y : tensor<8x576xf32>
+  cq.observe input [0] (%x) : tensor<8x576xf32>
+  return %x : tensor<8x576xf32>
 }

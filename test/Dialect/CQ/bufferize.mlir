@@ -23,10 +23,27 @@ func.func @matmul(%x : tensor<1x576xf32>, %pc : tensor<41472xi8>, %ps : tensor<1
 
 // CHECK-LABEL: func.func @gather
 // CHECK: cq.gather %{{.*}} : memref<8xi32> {{.*}} outs(%{{.*}} : memref<8x576xf32>)
-// CHECK: cq.observe %{{.*}} "rows" : memref<8x576xf32>
+// CHECK: cq.observe input [3] (%{{.*}}) : memref<8x576xf32>
 func.func @gather(%t : tensor<8xi32>, %pc : tensor<41472xi8>, %ps : tensor<1728xf16>, %init : tensor<8x576xf32>) -> tensor<8x576xf32> {
   %y = cq.gather %t : tensor<8xi32> codes(%pc : tensor<41472xi8>) scales(%ps : tensor<1728xf16>)
       outs(%init : tensor<8x576xf32>) {scheme = #s, layout = #l} -> tensor<8x576xf32>
-  %z = cq.observe %y "rows" : tensor<8x576xf32>
-  return %z : tensor<8x576xf32>
+  cq.observe input [3] (%y) : tensor<8x576xf32>
+  return %y : tensor<8x576xf32>
+}
+
+// Observed before it is overwritten: no copy. Rows that lie apart are copied.
+// CHECK-LABEL: func.func @observe
+// CHECK-SAME: (%[[X:.*]]: memref<8x576xf32>, %[[BASE:.*]]: index)
+// CHECK-NOT: memref.alloc
+// CHECK: cq.observe input [%[[BASE]] + 1] (%[[X]]) : memref<8x576xf32>
+// CHECK: linalg.exp ins(%[[X]]{{.*}}) outs(%[[X]]
+// CHECK: %[[COPY:.*]] = memref.alloc
+// CHECK: memref.copy %{{.*}}, %[[COPY]]
+// CHECK: cq.observe gradient [4] (%[[COPY]]) : memref<8x16xf32>
+func.func @observe(%x : tensor<8x576xf32>, %base : index) -> tensor<8x576xf32> {
+  cq.observe input [%base + 1] (%x) : tensor<8x576xf32>
+  %y = linalg.exp ins(%x : tensor<8x576xf32>) outs(%x : tensor<8x576xf32>) -> tensor<8x576xf32>
+  %part = tensor.extract_slice %y[0, 32] [8, 16] [1, 1] : tensor<8x576xf32> to tensor<8x16xf32>
+  cq.observe gradient [4] (%part) : tensor<8x16xf32>
+  return %y : tensor<8x576xf32>
 }

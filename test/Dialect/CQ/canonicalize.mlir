@@ -60,9 +60,11 @@ func.func @dequantize_splat() -> tensor<2x64xf32> {
   return %w : tensor<2x64xf32>
 }
 
+// Twice the same: two observations.
 // CHECK-LABEL: func.func @observe_stays
-// CHECK: cq.observe
+// CHECK-COUNT-2: cq.observe input [0]
 func.func @observe_stays(%x : tensor<8xf32>) {
-  %y = cq.observe %x "key" : tensor<8xf32>
+  cq.observe input [0] (%x) : tensor<8xf32>
+  cq.observe input [0] (%x) : tensor<8xf32>
   return
 }

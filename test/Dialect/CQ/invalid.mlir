@@ -295,3 +295,59 @@ func.func @count(%w : tensor<1x64xf32>, %c : tensor<1xi16>, %d : tensor<1xf16>) 
   %r = cq.scatter_cherries %w, %c, %d {cherries = #cq.cherries<element, 9223372036854775807>} : tensor<1x64xf32>, tensor<1xi16>, tensor<1xf16>
   return
 }
+
+// -----
+
+func.func @observe(%x : tensor<8xf32>) {
+  // expected-error @+1 {{input takes 1 operand, got 2}}
+  cq.observe input [0] (%x, %x) : tensor<8xf32>, tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @observe(%x : tensor<8xf32>) {
+  // expected-error @+1 {{block takes 2 operands, got 1}}
+  cq.observe block [0] (%x) : tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @observe(%x : tensor<8xf32>, %y : tensor<9xf32>) {
+  // expected-error @+1 {{operands differ in type}}
+  cq.observe block [0] (%x, %y) : tensor<8xf32>, tensor<9xf32>
+  return
+}
+
+// -----
+
+func.func @observe(%x : tensor<8x9xf32>) {
+  // expected-error @+1 {{gram needs a square matrix}}
+  cq.observe gram [0] (%x) : tensor<8x9xf32>
+  return
+}
+
+// -----
+
+func.func @observe(%x : tensor<f32>) {
+  // expected-error @+1 {{needs operands of rank 1 or more}}
+  cq.observe input [0] (%x) : tensor<f32>
+  return
+}
+
+// -----
+
+func.func @observe(%x : tensor<8xf32>) {
+  // expected-error @+1 {{attribute 'offset' failed to satisfy constraint}}
+  cq.observe input [-1] (%x) : tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @observe(%x : tensor<8xf16>) {
+  // expected-error @+1 {{must be variadic of}}
+  cq.observe input [0] (%x) : tensor<8xf16>
+  return
+}

@@ -116,10 +116,19 @@ func.func @memrefs(%x : memref<1x40xf32>, %pc : memref<384xi8>, %ps : memref<64x
 }
 
 // CHECK-LABEL: func.func @observe
-// CHECK: cq.observe %{{.*}} "blk.0.attn_q" : tensor<8x576xf32>
-func.func @observe(%x : tensor<8x576xf32>) -> tensor<8x576xf32> {
-  %y = cq.observe %x "blk.0.attn_q" : tensor<8x576xf32>
-  return %y : tensor<8x576xf32>
+// CHECK-SAME: (%[[X:.*]]: tensor<8x576xf32>, %[[W:.*]]: tensor<16x16xf32>, %[[BASE:.*]]: index)
+// CHECK-NEXT: cq.observe input [%[[BASE]] + 3] (%[[X]]) : tensor<8x576xf32>
+// CHECK-NEXT: cq.observe block [0] (%[[X]], %[[X]]) {note} : tensor<8x576xf32>, tensor<8x576xf32>
+// CHECK-NEXT: cq.observe gram [7] (%[[W]]) : tensor<16x16xf32>
+// CHECK-NEXT: cq.observe gradient [%[[BASE]] + 0] (%[[W]]) : tensor<16x16xf32>
+// CHECK-NEXT: cq.observe fisher [%[[BASE]] + 1] (%[[W]]) : tensor<16x16xf32>
+func.func @observe(%x : tensor<8x576xf32>, %w : tensor<16x16xf32>, %base : index) {
+  cq.observe input [%base + 3] (%x) : tensor<8x576xf32>
+  cq.observe block [0] (%x, %x) {note} : tensor<8x576xf32>, tensor<8x576xf32>
+  cq.observe gram [7] (%w) : tensor<16x16xf32>
+  cq.observe gradient [%base + 0] (%w) : tensor<16x16xf32>
+  cq.observe fisher [%base + 1] (%w) : tensor<16x16xf32>
+  return
 }
 
 func.func private @kernel(memref<8xf32>, i32, index, index)

@@ -1,4 +1,4 @@
-//===- CQToLLVM.h - cq.launch to calls of the runtime --------- -*- C++ -*-===//
+//===- CQToLLVM.h - cq ops to calls of the runtime --------- -*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

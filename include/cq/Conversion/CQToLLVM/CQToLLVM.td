@@ -1,4 +1,4 @@
-//===- CQToLLVM.td - cq.launch to calls of the runtime --- -*- tablegen -*-===//
+//===- CQToLLVM.td - cq ops to calls of the runtime --- -*- tablegen -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -12,16 +12,17 @@
 include "mlir/Pass/PassBase.td"
 
 def ConvertCQToLLVM : Pass<"convert-cq-to-llvm", "::mlir::ModuleOp"> {
-  let summary = "cq.launch to cq_parallel_for";
+  let summary = "cq.launch and cq.observe to calls of the runtime";
   let description = [{
     The operands of a launch go into a struct on the stack, in the form that the
     LLVM conversion gives them (memrefs as descriptors). One thunk a kernel,
     `@<kernel>_thunk(!llvm.ptr, i64, i64)`, takes them out again and calls the
-    kernel. Runs before memref and func are converted: what it leaves are casts
+    kernel. An observation becomes a call of `cq_observe` with the addresses and
+    sizes of its operands. Runs before memref and func are converted: what it leaves are casts
     that those conversions resolve.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect",
-                           "::mlir::arith::ArithDialect"];
+                           "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
   let statistics = [Statistic<"numThunks", "thunks", "Kernels that got a thunk">];
 }
 

@@ -20,7 +20,7 @@ def ConvertCQToLinalg : Pass<"convert-cq-to-linalg"> {
     `cq` dialect is left, so that a stock `mlir-opt` or IREE reads the result; the
     generated code is for reading and testing, not for speed.
 
-    Runs on tensors, before bufferization. `cq.observe` becomes its operand.
+    Runs on tensors, before bufferization. `cq.observe` goes.
     `cq.extract_cherries` and `cq.quantize` with a scale search have no linalg
     form: `cq-materialize-parameters` evaluates them, and the pass fails if it
     finds one. `cq.launch` belongs to a later stage and is refused as well.

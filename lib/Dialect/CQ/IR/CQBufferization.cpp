@@ -9,6 +9,7 @@
 #include "CQDetail.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -56,7 +57,8 @@ struct ComputeOpModel
   }
 };
 
-/// The marker passes its operand's buffer on.
+/// Observations are read where they are, and as dense rows: a slice whose rows
+/// lie apart is copied first.
 struct ObserveModel
     : BufferizableOpInterface::ExternalModel<ObserveModel, ObserveOp> {
   bool bufferizesToMemoryRead(Operation *, OpOperand &,
@@ -67,21 +69,65 @@ struct ObserveModel
                                const AnalysisState &) const {
     return false;
   }
-  AliasingValueList getAliasingValues(Operation *op, OpOperand &,
+  AliasingValueList getAliasingValues(Operation *, OpOperand &,
                                       const AnalysisState &) const {
-    return {{op->getResult(0), BufferRelation::Equivalent}};
+    return {};
   }
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
                           const BufferizationOptions &options,
                           BufferizationState &state) const {
     auto observe = cast<ObserveOp>(op);
-    FailureOr<Value> buffer =
-        getBuffer(rewriter, observe.getOperand(), options, state);
-    if (failed(buffer))
-      return failure();
-    replaceOpWithNewBufferizedOp<ObserveOp>(rewriter, op, buffer->getType(),
-                                            *buffer, observe.getKeyAttr());
+    Location loc = op->getLoc();
+    SmallVector<Value> buffers;
+    for (Value operand : observe.getValues()) {
+      FailureOr<Value> buffer = getBuffer(rewriter, operand, options, state);
+      if (failed(buffer))
+        return failure();
+      buffers.push_back(*buffer);
+    }
+    // Both operands of a block in one type: the copies of a fresh buffer.
+    auto isDense = [](Value buffer) {
+      auto type = cast<MemRefType>(buffer.getType());
+      return type.getLayout().isIdentity() || isContiguous(type);
+    };
+    bool sameType = llvm::all_equal(TypeRange(ValueRange(buffers)));
+    for (Value &buffer : buffers) {
+      if (sameType && isDense(buffer))
+        continue;
+      auto type = cast<MemRefType>(buffer.getType());
+      SmallVector<Value> sizes;
+      for (int64_t i = 0; i < type.getRank(); ++i)
+        if (type.isDynamicDim(i))
+          sizes.push_back(memref::DimOp::create(rewriter, loc, buffer, i));
+      FailureOr<Value> copy = options.createAlloc(
+          rewriter, loc,
+          MemRefType::get(type.getShape(), type.getElementType()), sizes);
+      if (failed(copy) ||
+          failed(options.createMemCpy(rewriter, loc, buffer, *copy)))
+        return failure();
+      buffer = *copy;
+    }
+    ObserveOp::create(rewriter, loc, observe.getStatisticAttr(),
+                      observe.getBase(), observe.getOffsetAttr(), buffers);
+    rewriter.eraseOp(op);
     return success();
+  }
+
+private:
+  /// Row-major with any offset.
+  static bool isContiguous(MemRefType type) {
+    SmallVector<int64_t> strides;
+    int64_t offset, expected = 1;
+    if (failed(type.getStridesAndOffset(strides, offset)))
+      return false;
+    for (int64_t i = type.getRank() - 1; i >= 0; --i) {
+      if (strides[i] != expected && type.getDimSize(i) != 1)
+        return false;
+      if (type.isDynamicDim(i))
+        return i == 0;
+      expected *= type.getDimSize(i);
+    }
+    return true;
   }
 };
 

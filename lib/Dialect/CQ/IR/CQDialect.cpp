@@ -14,6 +14,7 @@ using namespace mlir;
 using namespace mlir::cq;
 
 #include "cq/Dialect/CQ/IR/CQDialect.cpp.inc"
+#include "cq/Dialect/CQ/IR/CQEnums.cpp.inc"
 
 void CQDialect::initialize() {
   addOperations<

@@ -15,6 +15,35 @@ using namespace mlir;
 using namespace mlir::cq;
 using namespace mlir::cq::detail;
 
+/// `[%base + offset]` or `[offset]`.
+static ParseResult
+parseNumber(OpAsmParser &parser,
+            std::optional<OpAsmParser::UnresolvedOperand> &base,
+            IntegerAttr &offset) {
+  OpAsmParser::UnresolvedOperand operand;
+  if (parser.parseLSquare())
+    return failure();
+  OptionalParseResult hasBase = parser.parseOptionalOperand(operand);
+  if (hasBase.has_value()) {
+    if (failed(*hasBase) || parser.parsePlus())
+      return failure();
+    base = operand;
+  }
+  int64_t number;
+  if (parser.parseInteger(number) || parser.parseRSquare())
+    return failure();
+  offset = parser.getBuilder().getI64IntegerAttr(number);
+  return success();
+}
+
+static void printNumber(OpAsmPrinter &printer, Operation *, Value base,
+                        IntegerAttr offset) {
+  printer << '[';
+  if (base)
+    printer << base << " + ";
+  printer << offset.getInt() << ']';
+}
+
 #define GET_OP_CLASSES
 #include "cq/Dialect/CQ/IR/CQOps.cpp.inc"
 
@@ -296,9 +325,41 @@ LogicalResult MatmulOp::verify() {
                       getCherriesAttr(), getPlanes(*this));
 }
 
+namespace {
+/// What the host keeps of observations.
+struct Observations : SideEffects::Resource::Base<Observations> {
+  StringRef getName() final { return "observations"; }
+};
+} // namespace
+
+void ObserveOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  effects.emplace_back(MemoryEffects::Write::get(), Observations::get());
+  for (OpOperand &operand : getValuesMutable())
+    if (isa<BaseMemRefType>(operand.get().getType()))
+      effects.emplace_back(MemoryEffects::Read::get(), &operand,
+                           SideEffects::DefaultResource::get());
+}
+
 LogicalResult ObserveOp::verify() {
-  if (getKey().empty())
-    return emitOpError("needs a key");
+  size_t expected = getStatistic() == ObservedStatistic::block ? 2 : 1;
+  if (getValues().size() != expected)
+    return emitOpError() << stringifyObservedStatistic(getStatistic())
+                         << " takes " << expected << " operand"
+                         << (expected == 1 ? "" : "s") << ", got "
+                         << getValues().size();
+  Type type = getValues().front().getType();
+  if (cast<ShapedType>(type).getRank() == 0)
+    return emitOpError("needs operands of rank 1 or more");
+  if (expected == 2 && getValues().back().getType() != type)
+    return emitOpError() << "operands differ in type: " << type << " and "
+                         << getValues().back().getType();
+  if (getStatistic() == ObservedStatistic::gram) {
+    auto shaped = cast<ShapedType>(type);
+    if (shaped.getRank() != 2 || shaped.getDimSize(0) != shaped.getDimSize(1))
+      return emitOpError() << "gram needs a square matrix, got " << type;
+  }
   return success();
 }
 

@@ -24,6 +24,7 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 #include "cq/Dialect/CQ/IR/CQDialect.h.inc"
+#include "cq/Dialect/CQ/IR/CQEnums.h.inc"
 
 namespace mlir::cq {
 

@@ -10,6 +10,7 @@
 #define CQ_DIALECT_CQ_IR_CQOPS_TD
 
 include "cq/Dialect/CQ/IR/CQAttributes.td"
+include "mlir/IR/EnumAttr.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
@@ -324,19 +325,47 @@ def CQ_MatmulOp : CQ_ComputeOp<"matmul", [AttrSizedOperandSegments]> {
   }];
 }
 
-def CQ_ObserveOp : CQ_Op<"observe", [AllTypesMatch<["operand", "result"]>]> {
-  let summary = "Shows a value to the calibration run";
+def CQ_ObservedStatistic : I32EnumAttr<"ObservedStatistic", "what an observation is", [
+    I32EnumAttrCase<"input", 0>, I32EnumAttrCase<"gram", 1>,
+    I32EnumAttrCase<"block", 2>, I32EnumAttrCase<"gradient", 3>,
+    I32EnumAttrCase<"fisher", 4>]> {
+  let cppNamespace = "::mlir::cq";
+}
+
+def CQ_ObserveOp : CQ_Op<"observe", [AttrSizedOperandSegments,
+                                     DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Shows values to the calibration run";
   let description = [{
-    Passes its operand through unchanged. The side effect (statistics under `key`)
-    keeps it in place.
+    Hands f32 values to the host (`cq_observe` of the runtime). The number of the
+    observation, base + offset, is an index into the module attribute
+    `cq.observations`, which says what each is of; the base is an argument of
+    instrumented private functions, so that equal blocks stay equal text. What the
+    host does with the values:
+
+    | statistic  | operands                     | meaning                               |
+    |------------|------------------------------|---------------------------------------|
+    | `input`    | x [tokens, K]                | its columns' moments are summed       |
+    | `gram`     | XᵀX [K, K] of a sequence     | summed                                |
+    | `block`    | x entering, x leaving        | similarity of the two                 |
+    | `gradient` | dL/dW [N, K] of a sequence   | squares are summed                    |
+    | `fisher`   | Σ_t (dl_t/dW)² of a sequence | summed                                |
+
+    The effect on the host keeps the op, its order and its count. Leading
+    dimensions count as rows.
 
     ```mlir
-    %y = cq.observe %x "blk.0.attn_q" : tensor<8x576xf32>
+    cq.observe input [%base + 3] (%x) : tensor<512x576xf32>
+    cq.observe block [0] (%in, %out) : tensor<512x576xf32>, tensor<512x576xf32>
     ```
   }];
-  let arguments = (ins CQ_Shaped<[AnyFloat]>:$operand, StrAttr:$key);
-  let results = (outs CQ_Shaped<[AnyFloat]>:$result);
-  let assemblyFormat = "$operand $key attr-dict `:` type($operand)";
+  let arguments = (ins CQ_ObservedStatistic:$statistic, Optional<Index>:$base,
+                       ConfinedAttr<I64Attr, [IntNonNegative]>:$offset,
+                       Variadic<CQ_F32>:$values);
+  let results = (outs);
+  let assemblyFormat = [{
+    $statistic ` ` custom<Number>($base, $offset) ` ` `(` $values `)` attr-dict
+    `:` type($values)
+  }];
 }
 
 def CQ_LaunchOp : CQ_Op<"launch", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
