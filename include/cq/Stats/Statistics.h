@@ -32,9 +32,10 @@ struct InputStatistics {
   std::vector<std::string> weights; ///< that read it, in the model's order
   int64_t k = 0;
   int64_t tokens = 0;
-  std::vector<double> sumSquares;    ///< [k] Σ x²
-  std::vector<double> sumMagnitudes; ///< [k] Σ |x|
-  std::vector<float> maxMagnitude;   ///< [k] max |x|
+  std::vector<double> sumSquares; ///< [k] Σ x²
+  /// [k] Σ |x| and max |x|; both empty where an imported file lacks them.
+  std::vector<double> sumMagnitudes;
+  std::vector<float> maxMagnitude;
   /// Σ x xᵀ, upper triangle, rows packed one after another: (i, j ≥ i) at
   /// i·k − i(i−1)/2 + (j − i); k (k + 1) / 2 long, or empty.
   std::vector<double> gram;
@@ -112,19 +113,50 @@ public:
   const InputStatistics *findInput(llvm::StringRef weight) const;
   const FisherStatistics *findFisher(llvm::StringRef weight) const;
 
-  /// Adds `other`. Errors: other model, options or shapes; the same sequences
-  /// twice.
+  /// Adds `other`. Errors: other model, options, weights or shapes; the same
+  /// sequences twice. On an error nothing has changed. An empty object takes
+  /// over all of `other`.
   llvm::Error merge(const Statistics &other);
 
-  /// Reads moments, blocks and provenance; Gram matrices and Fisher sums are
-  /// read weight by weight through StatisticsReader where memory matters.
-  static llvm::Expected<Statistics> read(llvm::StringRef path);
+  /// Reads everything, Gram matrices and Fisher sums included; without
+  /// `matrices` those stay empty (StatisticsReader reads them weight by
+  /// weight). With `matrices` a compact store is an error: it holds no sums.
+  static llvm::Expected<Statistics> read(llvm::StringRef path,
+                                         bool matrices = true);
   /// Temporary name, then rename.
   llvm::Error write(llvm::StringRef path) const;
+  /// What a reader would refuse: shapes, counts and values that no calibration
+  /// can give. `origin` names the file in messages.
+  llvm::Error check(llvm::StringRef origin) const;
 };
+
+/// Merges files into `output`, which may not be one of them. Matrices pass
+/// through in pieces: memory stays at the moments, whatever the files' size.
+llvm::Error mergeStatisticsFiles(llvm::ArrayRef<std::string> inputs,
+                                 llvm::StringRef output);
+
+/// The final export with small Fisher matrices: of each, the `share` largest
+/// values as they are, and means of the rest over rows and columns, whose
+/// product stands for the rest. Quantizers read it through StatisticsReader;
+/// merging refuses it. Gram matrices and moments are kept.
+llvm::Error exportCompact(llvm::StringRef input, llvm::StringRef output,
+                          double share = 0.01);
 
 /// XXH3-128 over shape and f32 values, hexadecimal.
 std::string hashWeight(const float *w, int64_t n, int64_t k);
+/// XXH3-128 of bytes, hexadecimal (tokens of a text, a tokenizer).
+std::string hashBytes(llvm::StringRef bytes);
+
+/// Hashes of all tensors of a checkpoint as f32, read one at a time: `model`
+/// for Provenance (a function of names, shapes and values, not of the file's
+/// format or order), `weights` of those with two dimensions, sorted by name.
+struct ModelFingerprint {
+  std::string model;
+  std::vector<Statistics::WeightHash> weights;
+};
+class ParameterArchive;
+llvm::Expected<ModelFingerprint>
+fingerprintModel(const ParameterArchive &archive, unsigned threads = 0);
 
 /// A statistics file mapped into memory: what a quantizer wants of one weight.
 class StatisticsReader {
@@ -136,6 +168,10 @@ public:
   llvm::StringRef path() const;
   const Provenance &provenance() const;
   FisherKind fisherKind() const;
+  /// Everything but the matrices: moments, counts, blocks, hashes.
+  const Statistics &facts() const;
+  /// Share of exact values where Fisher matrices are a compact store, else 0.
+  double compactShare() const;
 
   bool hasInput(llvm::StringRef weight) const;
   bool hasGram(llvm::StringRef weight) const;
