@@ -173,6 +173,21 @@ void ModuleBuilder::buildLossBlock(int64_t block) {
       [&](StringRef role) { return argument(role); }, uncached));
 }
 
+Value ModuleBuilder::buildLossHidden(LlamaLayers &layers) {
+  Value x = layers.embed(argument("tokens"), load(source.embedding));
+  RopeTable table = layers.ropeTable(frequencies, Value());
+  for (int64_t block = 0; block < config.blocks; ++block) {
+    SmallVector<Value> operands = {x, table.cos, table.sin};
+    for (const Weight &weight : blockWeights(block))
+      operands.push_back(load(weight.tensor));
+    x = func::CallOp::create(builder, layers.getGraph().loc("block"),
+                             ("block_" + Twine(block) + "_loss").str(),
+                             x.getType(), operands)
+            .getResult(0);
+  }
+  return layers.rmsNorm("hidden", x, load(source.finalNorm));
+}
+
 /// Token t predicts token t + 1: −log p for t in [0, T − 1).
 void ModuleBuilder::buildLoss() {
   int64_t tokens = options.lossTokens;
@@ -181,22 +196,26 @@ void ModuleBuilder::buildLoss() {
   beginFunction("loss", wanted, f32({tokens - 1}), /*isPrivate=*/false);
   LlamaLayers layers(builder, config, tokens);
   GraphBuilder &graph = layers.getGraph();
-  Value x = layers.embed(argument("tokens"), load(source.embedding));
-  RopeTable table = layers.ropeTable(frequencies, Value());
-  for (int64_t block = 0; block < config.blocks; ++block) {
-    SmallVector<Value> operands = {x, table.cos, table.sin};
-    for (const Weight &weight : blockWeights(block))
-      operands.push_back(load(weight.tensor));
-    x = func::CallOp::create(builder, graph.loc("block"),
-                             ("block_" + Twine(block) + "_loss").str(),
-                             x.getType(), operands)
-            .getResult(0);
-  }
-  x = layers.rmsNorm("hidden", x, load(source.finalNorm));
+  Value x = buildLossHidden(layers);
   Value predicting = graph.slice("predicting", x, graph.shape({0, 0}),
                                  graph.shape({tokens - 1, config.width}));
   Value targets = graph.slice("targets", argument("tokens"), graph.shape({1}),
                               graph.shape({tokens - 1}));
   Value logits = layers.linear("logits", predicting, load(source.head));
   endFunction(layers.negativeLogLikelihood(logits, targets));
+}
+
+/// KL divergence of this model's predictions from those of another one with
+/// the same head, whose final hidden states are given.
+void ModuleBuilder::buildDivergence() {
+  int64_t tokens = options.lossTokens;
+  Arguments wanted;
+  wanted.add("tokens", i32(tokens));
+  wanted.add("reference", f32({tokens, config.width}));
+  beginFunction("divergence", wanted, f32({tokens}), /*isPrivate=*/false);
+  LlamaLayers layers(builder, config, tokens);
+  Value head = load(source.head);
+  Value logits = layers.linear("logits", buildLossHidden(layers), head);
+  Value reference = layers.linear("reference", argument("reference"), head);
+  endFunction(layers.divergence(logits, reference));
 }

@@ -186,6 +186,7 @@ OwningOpRef<ModuleOp> ModuleBuilder::build() {
     for (int64_t block = 0; block < config.blocks; ++block)
       buildLossBlock(block);
     buildLoss();
+    buildDivergence();
   }
   // Also finds a tensor with the name of one of our functions.
   if (failed(verify(*module)))

@@ -332,7 +332,7 @@ Value LlamaLayers::attention(Value queries, const KeyValues &cache) {
 // Loss
 //===----------------------------------------------------------------------===//
 
-Value LlamaLayers::negativeLogLikelihood(Value logits, Value targets) {
+LlamaLayers::SoftmaxParts LlamaLayers::softmaxParts(Value logits) {
   auto type = cast<RankedTensorType>(logits.getType());
   Shape sizes = graph.shape(type.getShape());
   Value largest = reduceLast("largest", logits, sizes, minusInfinity, maximum);
@@ -343,14 +343,50 @@ Value LlamaLayers::negativeLogLikelihood(Value logits, Value targets) {
         Value weight = math::ExpOp::create(b, subf(b, args[0], args[1]));
         return {addf(b, args[2], weight)};
       })[0];
-  Value dest = graph.empty("empty", ArrayRef(sizes).drop_back());
+  return {largest, total};
+}
+
+Value LlamaLayers::negativeLogLikelihood(Value logits, Value targets) {
+  SoftmaxParts parts = softmaxParts(logits);
+  auto type = cast<RankedTensorType>(logits.getType());
+  Value dest = graph.empty("empty", graph.shape({type.getDimSize(0)}));
   return graph.generic(
-      "loss", 1, 0, {{largest, {0}}, {total, {0}}, {targets, {0}}},
+      "loss", 1, 0, {{parts.largest, {0}}, {parts.total, {0}}, {targets, {0}}},
       {{dest, {0}}}, [&](ImplicitLocOpBuilder &b, ValueRange args) -> Values {
         Value row = loop(b, 0), column = toIndex(b, args[2]);
         Value logit =
             tensor::ExtractOp::create(b, logits, ValueRange{row, column});
         Value logTotal = math::LogOp::create(b, args[1]);
         return {subf(b, addf(b, logTotal, args[0]), logit)};
+      })[0];
+}
+
+// Σ p (log p − log q) = Σ p (x − y) + log Σ exp y − log Σ exp x for logits x
+// (reference) and y: the large sums run once over the vocabulary each.
+Value LlamaLayers::divergence(Value logits, Value reference) {
+  SoftmaxParts ours = softmaxParts(logits), theirs = softmaxParts(reference);
+  int64_t rows = cast<RankedTensorType>(logits.getType()).getDimSize(0);
+  Value zero = graph.filled("init", graph.shape({rows}), 0);
+  Value difference = graph.generic(
+      "difference", 1, 1,
+      {{reference, {0, 1}}, {theirs.largest, {0}}, {logits, {0, 1}}},
+      {{zero, {0}}}, [](ImplicitLocOpBuilder &b, ValueRange args) -> Values {
+        Value weight = math::ExpOp::create(b, subf(b, args[0], args[1]));
+        Value term = mulf(b, weight, subf(b, args[0], args[2]));
+        return {addf(b, args[3], term)};
+      })[0];
+  Value dest = graph.empty("empty", graph.shape({rows}));
+  return graph.generic(
+      "divergence", 1, 0,
+      {{difference, {0}},
+       {theirs.largest, {0}},
+       {theirs.total, {0}},
+       {ours.largest, {0}},
+       {ours.total, {0}}},
+      {{dest, {0}}}, [](ImplicitLocOpBuilder &b, ValueRange args) -> Values {
+        Value theirs = addf(b, args[1], math::LogOp::create(b, args[2]));
+        Value ours = addf(b, args[3], math::LogOp::create(b, args[4]));
+        Value mean = divf(b, args[0], args[2]);
+        return {addf(b, mean, subf(b, ours, theirs))};
       })[0];
 }

@@ -64,8 +64,16 @@ public:
 
   /// −log softmax(logits)[target], logits [rows, V], targets [rows] → [rows].
   Value negativeLogLikelihood(Value logits, Value targets);
+  /// Σ p log(p / q) over the vocabulary, p = softmax(reference), q =
+  /// softmax(logits), both [rows, V] → [rows].
+  Value divergence(Value logits, Value reference);
 
 private:
+  /// Largest logit and Σ exp(logit − largest) of each row.
+  struct SoftmaxParts {
+    Value largest, total;
+  };
+  SoftmaxParts softmaxParts(Value logits);
   /// x [M, heads·d] with every pair turned by its angle and scaled by `scale`.
   /// `heads` are the factors of the number of heads; in the result the token's
   /// dimension stands at `tokenDim`, and pairs lie as [2, d/2] whatever order

@@ -57,7 +57,10 @@ private:
   void buildForward(int64_t tokens);
   void buildLogits(int64_t tokens);
   void buildLossBlock(int64_t block);
+  /// Final hidden states of @loss's tokens, block by block.
+  Value buildLossHidden(LlamaLayers &layers);
   void buildLoss();
+  void buildDivergence();
 
   /// Attention and feed-forward around the two residual additions. `cached`
   /// maps this call's keys and values to all that attention sees.

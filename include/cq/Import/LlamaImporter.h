@@ -29,7 +29,7 @@ struct ImportOptions {
   /// Tokens a call of `@forward_<M>` takes, one set of functions for each;
   /// sizes above the context are dropped.
   SmallVector<int64_t> chunks = {1, 8, 64};
-  /// Tokens of `@loss`; 0 = no such function.
+  /// Tokens of `@loss` and `@divergence`; 0 = no such functions.
   int64_t lossTokens = 0;
   /// What the attribute `cq.parameters` says; empty = the archive's path.
   std::string parameters;
