@@ -31,6 +31,12 @@ static cl::list<std::string>
             cl::desc("schemes to measure (default: a selection)"));
 static cl::list<unsigned> threadCounts("thread-counts", cl::CommaSeparated,
                                        cl::desc("thread counts (default 1,2)"));
+static cl::opt<bool>
+    gptqOnly("gptq",
+             cl::desc("measure gptq on the seven weights of a SmolLM2 block "
+                      "instead, given the second moments of their inputs"));
+static cl::opt<unsigned> sweeps("sweeps", cl::init(GPTQOptions().sweeps),
+                                cl::desc("sweeps of gptq (with --gptq)"));
 static cl::opt<int> repeats("repeats", cl::init(3),
                             cl::desc("runs a measurement; the best counts"));
 
@@ -64,17 +70,88 @@ static void print(const std::string &what, const std::string &scheme,
   llvm::outs().flush();
 }
 
+/// Numbers in (−1, 1) of one seed, around 0.
+static std::vector<float> randomNumbers(int64_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<float> numbers(count);
+  for (float &x : numbers)
+    x = static_cast<float>(static_cast<int32_t>(random()) >> 8) * 0x1p-23f;
+  return numbers;
+}
+
+/// Second moments of inputs that neighbouring columns share.
+static std::vector<double> randomMoments(int64_t k) {
+  std::vector<double> packed;
+  for (int64_t i = 0; i < k; ++i)
+    for (int64_t j = i; j < k; ++j)
+      packed.push_back(1.0 / static_cast<double>(1 + j - i));
+  return packed;
+}
+
+/// Seconds for the 210 linear layers of SmolLM2-135M.
+static int measureGPTQ() {
+  struct Input {
+    int64_t k;
+    std::vector<int64_t> rows; ///< of the weights that read it
+  };
+  const Input inputs[] = {
+      {576, {576, 192, 192}}, {576, {576}}, {576, {1536, 1536}}, {1536, {576}}};
+  if (schemes.empty())
+    schemes.push_back("b3-g128");
+  llvm::outs() << "30 blocks of SmolLM2-135M, seconds\n"
+               << "scheme                 threads   factorise      gptq   "
+                  "core-s of both\n";
+  for (const std::string &text : schemes)
+    for (unsigned threads : threadCounts) {
+      Scheme scheme = llvm::cantFail(Scheme::parse(text));
+      Timing factorise{0, 0}, quantize{0, 0};
+      for (const Input &input : inputs) {
+        std::vector<double> gram = randomMoments(input.k);
+        std::optional<SecondMoments> moments;
+        Timing timing = measure([&] {
+          moments = llvm::cantFail(
+              SecondMoments::factorise(gram, input.k, {}, threads));
+        });
+        factorise.wall += timing.wall, factorise.core += timing.core;
+        for (int64_t n : input.rows) {
+          std::vector<float> w = randomNumbers(n * input.k, 2);
+          QuantizerInputs options;
+          options.threads = threads;
+          options.moments = &*moments;
+          options.gptq.sweeps = sweeps;
+          CherryPositions cherries = llvm::cantFail(
+              selectCherries(w.data(), n, input.k, {CherryForm::Slot, 1},
+                             CherryCriterion::Magnitude, scheme));
+          timing = measure([&] {
+            llvm::cantFail(quantizeWeight(w.data(), n, input.k, scheme,
+                                          QuantizerKind::GPTQ, &cherries,
+                                          options));
+          });
+          quantize.wall += timing.wall, quantize.core += timing.core;
+        }
+      }
+      llvm::outs() << llvm::format("%-22s %7u %11.2f %9.2f %16.2f\n",
+                                   text.c_str(), threads, 30 * factorise.wall,
+                                   30 * quantize.wall,
+                                   30 * (factorise.core + quantize.core));
+      llvm::outs().flush();
+    }
+  return 0;
+}
+
 int main(int argc, char **argv) {
   cl::ParseCommandLineOptions(argc, argv, "Speed of cq's codec\n");
+  if (threadCounts.empty()) {
+    threadCounts.push_back(1);
+    threadCounts.push_back(2);
+  }
+  if (gptqOnly)
+    return measureGPTQ();
   if (schemes.empty())
     for (const char *scheme :
          {"b2-g64", "b3-g64", "b3-g128", "b3-g32", "b4-g128", "b6-g128",
           "b8-row", "b3-g128-affine", "b3-g128-half-step"})
       schemes.push_back(scheme);
-  if (threadCounts.empty()) {
-    threadCounts.push_back(1);
-    threadCounts.push_back(2);
-  }
   int64_t n = rows, k = columns;
   if (n <= 0 || k <= 0) {
     llvm::errs() << "cq-bench-codec: rows and columns have to be positive\n";
@@ -100,8 +177,8 @@ int main(int argc, char **argv) {
     auto quantize = [&](QuantizerKind kind, unsigned threads,
                         const CherryPositions *cherries) {
       return llvm::cantFail(quantizeWeight(w.data(), n, k, *scheme, kind,
-                                           cherries, columnWeights.data(),
-                                           threads));
+                                           cherries,
+                                           {columnWeights.data(), threads}));
     };
     QuantizedWeight q;
     for (unsigned threads : threadCounts) {
@@ -110,10 +187,10 @@ int main(int argc, char **argv) {
               measure([&] { q = quantize(kind, threads, nullptr); }));
       CherryPositions cherries;
       print("select slot", text, threads, measure([&] {
-              cherries = llvm::cantFail(
-                  selectCherries(w.data(), n, k, {CherryForm::Slot, 1},
-                                 CherryCriterion::QuantError, *scheme,
-                                 columnWeights.data(), nullptr, threads));
+              cherries = llvm::cantFail(selectCherries(
+                  w.data(), n, k, {CherryForm::Slot, 1},
+                  CherryCriterion::QuantError, *scheme,
+                  {columnWeights.data(), nullptr, nullptr, threads}));
             }));
       print("mse with slot", text, threads,
             measure([&] { quantize(QuantizerKind::MSE, threads, &cherries); }));

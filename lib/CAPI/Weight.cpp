@@ -67,14 +67,14 @@ quantize(const float *w, int64_t n, int64_t k, const char *schemeText,
     if (llvm::Error error = spec.check(n, k))
       return std::move(error);
     auto selected =
-        selectCherries(w, n, k, spec, *criterion, *scheme, columnWeights);
+        selectCherries(w, n, k, spec, *criterion, *scheme, {columnWeights});
     if (!selected)
       return selected.takeError();
     cherries = std::move(*selected);
   }
   const CherryPositions *positions = hasCherries ? &cherries : nullptr;
   auto quantized =
-      quantizeWeight(w, n, k, *scheme, *quantizer, positions, columnWeights);
+      quantizeWeight(w, n, k, *scheme, *quantizer, positions, {columnWeights});
   if (!quantized)
     return quantized.takeError();
   return new CqWeight_{packWeight(*quantized, positions, layout)};

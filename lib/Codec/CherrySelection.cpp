@@ -21,12 +21,23 @@ using llvm::StringRef;
 using llvm::Twine;
 
 StringRef mlir::cq::stringifyCherryCriterion(CherryCriterion c) {
-  return c == CherryCriterion::Magnitude ? "magnitude" : "quant-error";
+  switch (c) {
+  case CherryCriterion::Magnitude:
+    return "magnitude";
+  case CherryCriterion::QuantError:
+    return "quant-error";
+  case CherryCriterion::Impact:
+    return "impact";
+  case CherryCriterion::Activation:
+    return "activation";
+  }
+  return "";
 }
 
 std::optional<CherryCriterion> mlir::cq::parseCherryCriterion(StringRef text) {
   for (CherryCriterion c :
-       {CherryCriterion::Magnitude, CherryCriterion::QuantError})
+       {CherryCriterion::Magnitude, CherryCriterion::QuantError,
+        CherryCriterion::Impact, CherryCriterion::Activation})
     if (text == stringifyCherryCriterion(c))
       return c;
   return std::nullopt;
@@ -98,11 +109,97 @@ static llvm::Error checkScores(const float *scores, int64_t n, int64_t k) {
   return llvm::Error::success();
 }
 
+namespace {
+/// The scores of one criterion, a row at a time.
+class CherryScores {
+public:
+  CherryScores(const float *w, int64_t n, int64_t k, const CherryInputs &inputs)
+      : w(w), n(n), k(k), inputs(inputs) {}
+
+  llvm::Error prepare(CherryCriterion criterion, const Scheme &scheme);
+  /// Uses `storage` or the statistics themselves.
+  const float *row(int64_t row, std::vector<float> &storage) const;
+
+private:
+  const float *w;
+  int64_t n, k;
+  CherryInputs inputs;
+  CherryCriterion criterion = CherryCriterion::Magnitude;
+  const float *scores = nullptr;
+  std::vector<float> rootMeanSquares;
+  QuantizedWeight rounded;
+};
+} // namespace
+
+llvm::Error CherryScores::prepare(CherryCriterion which, const Scheme &scheme) {
+  criterion = which;
+  scores = inputs.scores;
+  if (!scores && criterion == CherryCriterion::Impact) {
+    scores = inputs.fisher;
+    if (!scores)
+      return detail::makeError("the criterion impact needs the loss's squared "
+                               "gradients (Fisher)");
+  }
+  if (scores)
+    return checkScores(scores, n, k);
+  for (int64_t column = 0; inputs.columnWeights && column < k; ++column)
+    if (!(inputs.columnWeights[column] >= 0))
+      return detail::makeError("the column weight of column " + Twine(column) +
+                               " is negative or not a number");
+  if (criterion == CherryCriterion::QuantError) {
+    QuantizerInputs options;
+    options.threads = inputs.threads;
+    auto result =
+        quantizeWeight(w, n, k, scheme, QuantizerKind::RTN, nullptr, options);
+    if (!result)
+      return result.takeError();
+    rounded = std::move(*result);
+    return llvm::Error::success();
+  }
+  for (int64_t i = 0; i < n * k; ++i)
+    if (!detail::isFinite(w[i]))
+      return detail::makeError("the weight at row " + Twine(i / k) +
+                               ", column " + Twine(i % k) +
+                               " is not finite; only finite weights can be "
+                               "quantized");
+  if (criterion == CherryCriterion::Activation) {
+    if (!inputs.columnWeights)
+      return detail::makeError("the criterion activation needs second moments "
+                               "of the input");
+    rootMeanSquares.resize(k);
+    for (int64_t column = 0; column < k; ++column)
+      rootMeanSquares[column] = std::sqrt(inputs.columnWeights[column]);
+  }
+  return llvm::Error::success();
+}
+
+const float *CherryScores::row(int64_t row, std::vector<float> &storage) const {
+  if (scores)
+    return scores + row * k;
+  storage.resize(k);
+  const float *from = w + row * k;
+  if (criterion == CherryCriterion::QuantError) {
+    detail::decodeRow(rounded, row, storage.data());
+    const float *factor =
+        inputs.fisher ? inputs.fisher + row * k : inputs.columnWeights;
+    for (int64_t column = 0; column < k; ++column) {
+      float error = from[column] - storage[column];
+      storage[column] = error * error * (factor ? factor[column] : 1.0f);
+    }
+    return storage.data();
+  }
+  for (int64_t column = 0; column < k; ++column)
+    storage[column] = std::fabs(from[column]);
+  if (criterion == CherryCriterion::Activation)
+    for (int64_t column = 0; column < k; ++column)
+      storage[column] *= rootMeanSquares[column];
+  return storage.data();
+}
+
 llvm::Expected<CherryPositions>
 mlir::cq::selectCherries(const float *w, int64_t n, int64_t k,
                          const CherrySpec &spec, CherryCriterion criterion,
-                         const Scheme &scheme, const float *columnWeights,
-                         const float *scores, unsigned threads) {
+                         const Scheme &scheme, const CherryInputs &inputs) {
   if (llvm::Error error = spec.check(n, k))
     return std::move(error);
   CherryPositions cherries;
@@ -110,45 +207,13 @@ mlir::cq::selectCherries(const float *w, int64_t n, int64_t k,
   cherries.columns.resize(spec.numColumns(n, k) * spec.columnBytes());
   if (spec.form == CherryForm::None)
     return cherries;
-
-  QuantizedWeight rounded;
-  if (scores) {
-    if (llvm::Error error = checkScores(scores, n, k))
-      return std::move(error);
-  } else if (criterion == CherryCriterion::QuantError) {
-    auto result = quantizeWeight(w, n, k, scheme, QuantizerKind::RTN, nullptr,
-                                 columnWeights, threads);
-    if (!result)
-      return result.takeError();
-    rounded = std::move(*result);
-  } else {
-    for (int64_t i = 0; i < n * k; ++i)
-      if (!detail::isFinite(w[i]))
-        return detail::makeError("the weight at row " + Twine(i / k) +
-                                 ", column " + Twine(i % k) +
-                                 " is not finite; only finite weights can be "
-                                 "quantized");
-  }
-
+  CherryScores scores(w, n, k, inputs);
+  if (llvm::Error error = scores.prepare(criterion, scheme))
+    return std::move(error);
   auto scoreRow = [&](int64_t row, std::vector<float> &storage) {
-    if (scores)
-      return scores + row * k;
-    storage.resize(k);
-    const float *from = w + row * k;
-    if (criterion == CherryCriterion::Magnitude) {
-      for (int64_t column = 0; column < k; ++column)
-        storage[column] = std::fabs(from[column]);
-      return static_cast<const float *>(storage.data());
-    }
-    detail::decodeRow(rounded, row, storage.data());
-    for (int64_t column = 0; column < k; ++column) {
-      float error = from[column] - storage[column];
-      storage[column] = error * error;
-    }
-    for (int64_t column = 0; columnWeights && column < k; ++column)
-      storage[column] *= columnWeights[column];
-    return static_cast<const float *>(storage.data());
+    return scores.row(row, storage);
   };
+  unsigned threads = inputs.threads;
 
   // Fixed blocks of rows, summed in order, keep column sums free of threads.
   constexpr int64_t blockRows = 256;

@@ -8,6 +8,7 @@
 
 #include "cq/Codec/Quantizer.h"
 #include "CherryWalk.h"
+#include "FeedbackQuantizer.h"
 #include "Half.h"
 #include "RowQuantizer.h"
 #include "Support.h"
@@ -20,11 +21,20 @@ using llvm::StringRef;
 using llvm::Twine;
 
 StringRef mlir::cq::stringifyQuantizerKind(QuantizerKind kind) {
-  return kind == QuantizerKind::RTN ? "rtn" : "mse";
+  switch (kind) {
+  case QuantizerKind::RTN:
+    return "rtn";
+  case QuantizerKind::MSE:
+    return "mse";
+  case QuantizerKind::GPTQ:
+    return "gptq";
+  }
+  return "";
 }
 
 std::optional<QuantizerKind> mlir::cq::parseQuantizerKind(StringRef text) {
-  for (QuantizerKind kind : {QuantizerKind::RTN, QuantizerKind::MSE})
+  for (QuantizerKind kind :
+       {QuantizerKind::RTN, QuantizerKind::MSE, QuantizerKind::GPTQ})
     if (text == stringifyQuantizerKind(kind))
       return kind;
   return std::nullopt;
@@ -119,14 +129,51 @@ llvm::Error detail::checkPositions(const CherryPositions &cherries, int64_t n,
   return llvm::Error::success();
 }
 
-llvm::Expected<QuantizedWeight> mlir::cq::quantizeWeight(
-    const float *w, int64_t n, int64_t k, const Scheme &scheme,
-    QuantizerKind quantizer, const CherryPositions *cherries,
-    const float *columnWeights, unsigned threads, const ScaleSearch &search) {
+/// Deltas of all cherries, whose values are those of `w`, or of `values` in the
+/// order of the delta plane.
+static llvm::Error computeDeltas(QuantizedWeight &q, const float *w,
+                                 const CherryPositions &cherries,
+                                 const float *values) {
+  const Scheme &scheme = q.scheme;
+  int64_t k = q.k, groups = scheme.numGroups(k);
+  std::string problem;
+  for (int64_t row = 0; row < q.n && problem.empty(); ++row)
+    detail::forEachCherry(
+        cherries.spec, cherries.columns.data(), q.n, k, row,
+        [&](int64_t column, int64_t index) {
+          int64_t g = row * groups + column / scheme.groupLength(k);
+          float level = decode(scheme, q.codes[row * k + column], q.scales[g],
+                               q.zeros.empty() ? 0 : q.zeros[g]);
+          float value = values ? values[index] : w[row * k + column];
+          q.deltas[index] = detail::f32ToF16(value - level);
+          if ((q.deltas[index] & 0x7c00) == 0x7c00 && problem.empty())
+            problem = ("the cherry at row " + Twine(row) + ", column " +
+                       Twine(column) + " is " + formatFloat(value) +
+                       ", too far from its code for an f16 delta")
+                          .str();
+        });
+  return problem.empty() ? llvm::Error::success() : detail::makeError(problem);
+}
+
+llvm::Expected<QuantizedWeight>
+mlir::cq::quantizeWeight(const float *w, int64_t n, int64_t k,
+                         const Scheme &scheme, QuantizerKind quantizer,
+                         const CherryPositions *cherries,
+                         const QuantizerInputs &inputs) {
   if (llvm::Error error = scheme.check())
     return std::move(error);
   if (llvm::Error error = detail::checkShape(n, k))
     return std::move(error);
+  bool feedback = quantizer == QuantizerKind::GPTQ;
+  if (feedback && (!inputs.moments || inputs.moments->columns() != k))
+    return detail::makeError(
+        inputs.moments ? "gptq was given second moments of " +
+                             Twine(inputs.moments->columns()) +
+                             " columns for a weight of " + Twine(k)
+                       : Twine("gptq needs second moments of the input"));
+  const float *columnWeights = inputs.columnWeights;
+  if (feedback && !columnWeights)
+    columnWeights = inputs.moments->meanSquares().data();
   if (llvm::Error error = checkColumnWeights(columnWeights, k))
     return std::move(error);
   if (cherries)
@@ -146,45 +193,40 @@ llvm::Expected<QuantizedWeight> mlir::cq::quantizeWeight(
   if (cherries)
     q.deltas.resize(cherries->spec.numDeltas(n, k));
 
-  detail::RowQuantizer rows(k, scheme, quantizer, columnWeights, search);
+  detail::RowQuantizer rows(k, scheme, quantizer, columnWeights, inputs.search);
   FirstError faults;
-  detail::parallelForRows(n, 16, threads, [&](int64_t begin, int64_t end) {
-    detail::RowQuantizer::Scratch scratch;
-    std::vector<uint8_t> isCherry(cherries ? k : 0);
-    for (int64_t row = begin; row < end; ++row) {
-      const float *from = w + row * k;
-      uint8_t *codes = q.codes.data() + row * k;
-      float *scales = q.scales.data() + row * groups;
-      uint8_t *zeros =
-          scheme.hasZeroPoints() ? q.zeros.data() + row * groups : nullptr;
-      auto eachCherry = [&](auto visit) {
-        if (cherries)
-          detail::forEachCherry(cherries->spec, cherries->columns.data(), n, k,
-                                row, visit);
-      };
-      eachCherry([&](int64_t column, int64_t) { isCherry[column] = 1; });
-      std::optional<detail::RowFault> fault =
-          rows.quantize(from, cherries ? isCherry.data() : nullptr, codes,
-                        scales, zeros, scratch);
-      if (fault)
-        return faults.report(row, describe(*fault, row, scheme));
-      eachCherry([&](int64_t column, int64_t index) {
-        int64_t g = column / scheme.groupLength(k);
-        float level =
-            decode(scheme, codes[column], scales[g], zeros ? zeros[g] : 0);
-        q.deltas[index] = detail::f32ToF16(from[column] - level);
-        isCherry[column] = 0;
-        if ((q.deltas[index] & 0x7c00) == 0x7c00)
-          faults.report(row,
-                        detail::makeError(
-                            "the cherry at row " + Twine(row) + ", column " +
-                            Twine(column) + " is " + formatFloat(from[column]) +
-                            ", too far from its code for an f16 delta"));
+  detail::parallelForRows(
+      n, 16, inputs.threads, [&](int64_t begin, int64_t end) {
+        detail::RowQuantizer::Scratch scratch;
+        std::vector<uint8_t> isCherry(cherries ? k : 0);
+        for (int64_t row = begin; row < end; ++row) {
+          auto mark = [&](uint8_t value) {
+            if (cherries)
+              detail::forEachCherry(
+                  cherries->spec, cherries->columns.data(), n, k, row,
+                  [&](int64_t column, int64_t) { isCherry[column] = value; });
+          };
+          mark(1);
+          std::optional<detail::RowFault> fault = rows.quantize(
+              w + row * k, cherries ? isCherry.data() : nullptr,
+              q.codes.data() + row * k, q.scales.data() + row * groups,
+              scheme.hasZeroPoints() ? q.zeros.data() + row * groups : nullptr,
+              scratch);
+          if (fault)
+            return faults.report(row, describe(*fault, row, scheme));
+          mark(0);
+        }
       });
-    }
-  });
   if (llvm::Error error = faults.take())
     return std::move(error);
+  std::vector<float> values;
+  if (feedback)
+    detail::compensate(q, w, cherries, *inputs.moments, inputs.gptq, values,
+                       inputs.threads);
+  if (cherries)
+    if (llvm::Error error = computeDeltas(
+            q, w, *cherries, values.empty() ? nullptr : values.data()))
+      return std::move(error);
   return q;
 }
 

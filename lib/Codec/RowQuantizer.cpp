@@ -63,7 +63,7 @@ RowQuantizer::RowQuantizer(int64_t k, const Scheme &scheme, QuantizerKind kind,
         columnWeights ? columnWeights[column] : 1.0f;
 }
 
-Levels RowQuantizer::levels() const {
+Levels detail::levelsOf(const Scheme &scheme) {
   float half = static_cast<float>(1 << (scheme.bits - 1));
   switch (scheme.grid) {
   case Grid::Symmetric:
@@ -218,7 +218,7 @@ RowQuantizer::quantize(const float *w, const uint8_t *cherries, uint8_t *codes,
       all = scratch.all.data();
     }
     Group group{all, nullptr, n, 0, 0};
-    if (kind == QuantizerKind::MSE)
+    if (kind != QuantizerKind::RTN)
       group.importance = importance.data() + g * paddedGroup;
     if (!kernels.range(all, n, group.smallest, group.largest)) {
       int64_t bad = begin;
@@ -227,7 +227,7 @@ RowQuantizer::quantize(const float *w, const uint8_t *cherries, uint8_t *codes,
       return RowFault{bad, w[bad], false};
     }
     if (cherries) {
-      bool search = kind == QuantizerKind::MSE;
+      bool search = kind != QuantizerKind::RTN;
       for (int64_t i = 0; i < ceilDiv(n, 16) * 16; ++i) {
         bool keep = i < n && !cherries[begin + i];
         scratch.kept[i] = keep ? all[i] : 0.0f;
@@ -244,7 +244,7 @@ RowQuantizer::quantize(const float *w, const uint8_t *cherries, uint8_t *codes,
       float magnitude = std::max(group.largest, -group.smallest);
       return RowFault{begin, magnitude, true};
     }
-    if (kind == QuantizerKind::MSE && grid.scale != 0)
+    if (kind != QuantizerKind::RTN && grid.scale != 0)
       grid = search(group, grid);
     scales[g] = grid.scale;
     if (zeros)

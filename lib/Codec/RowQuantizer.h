@@ -21,6 +21,9 @@ struct RowFault {
   bool isScale;
 };
 
+/// The levels of a scheme.
+Levels levelsOf(const Scheme &scheme);
+
 /// Quantizes rows of `k` weights; const, so shared by threads, each with its
 /// own Scratch.
 class RowQuantizer {
@@ -48,7 +51,7 @@ private:
     int64_t n;
     float smallest, largest;
   };
-  Levels levels() const;
+  Levels levels() const { return levelsOf(scheme); }
   GroupGrid minMax(float smallest, float largest) const;
   GroupGrid search(const Group &group, GroupGrid start) const;
   int64_t symmetricCandidates(float start, float *scales) const;

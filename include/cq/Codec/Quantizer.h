@@ -15,14 +15,18 @@
 #define CQ_CODEC_QUANTIZER_H
 
 #include "cq/Codec/Layout.h"
+#include "cq/Codec/SecondMoments.h"
 #include <vector>
 
 namespace mlir::cq {
 
 /// rtn: min–max scale, round to nearest. mse: scale search for the smallest
-/// squared error, weighted by `columnWeights` (E[x²]) where given.
-enum class QuantizerKind : uint8_t { RTN, MSE };
-llvm::StringRef stringifyQuantizerKind(QuantizerKind kind); // "rtn" "mse"
+/// squared error, weighted by E[x²] where given. gptq: scales of mse, then
+/// codes (and cherries, and scales again) for the smallest error of the output,
+/// tr(Δ H Δᵀ); needs second moments.
+enum class QuantizerKind : uint8_t { RTN, MSE, GPTQ };
+llvm::StringRef
+stringifyQuantizerKind(QuantizerKind kind); // "rtn" "mse" "gptq"
 std::optional<QuantizerKind> parseQuantizerKind(llvm::StringRef text);
 
 /// Where `mse` looks for a better scale: `steps` multiples of the rtn scale in
@@ -37,13 +41,53 @@ struct ScaleSearch {
   unsigned refits = 2;
 };
 
-/// What makes a weight a cherry. Magnitude |w|; QuantError: squared rounding
-/// error under the scheme's own rtn quantization (× columnWeights where given).
-/// Impact (statistics) joins here later: pass scores directly.
-enum class CherryCriterion : uint8_t { Magnitude, QuantError };
-llvm::StringRef
-stringifyCherryCriterion(CherryCriterion c); // "magnitude" "quant-error"
+/// How far `gptq` goes after its one pass over the columns.
+struct GPTQOptions {
+  /// Sweeps over all groups: a least-squares scale given the codes, then
+  /// coordinate descent on codes given the scale. 0: the plain algorithm.
+  unsigned sweeps = 4;
+  unsigned inner = 2; ///< repetitions within a group, which are cheap
+  bool refit = true;  ///< whether sweeps change scales
+};
+
+/// What a quantizer may know of the weight's input, and how it is to work.
+struct QuantizerInputs {
+  const float *columnWeights = nullptr; ///< E[x²] [k], any positive multiple
+  unsigned threads = 0;                 ///< 0: all
+  ScaleSearch search = {};
+  const SecondMoments *moments = nullptr; ///< of the input, for gptq
+  GPTQOptions gptq = {};
+};
+
+/// What makes a weight a cherry.
+///   magnitude    |w|
+///   quant-error  squared rounding error under the scheme's own rtn
+///                quantization, × fisher, else × E[x²], where given
+///   impact       fisher, the expected squared gradient of the loss (CherryQ)
+///   activation   |w| sqrt(E[x²])
+enum class CherryCriterion : uint8_t {
+  Magnitude,
+  QuantError,
+  Impact,
+  Activation
+};
+/// "magnitude" "quant-error" "impact" "activation"
+llvm::StringRef stringifyCherryCriterion(CherryCriterion c);
 std::optional<CherryCriterion> parseCherryCriterion(llvm::StringRef text);
+
+/// Whether a criterion cannot do without statistics.
+inline bool needsStatistics(CherryCriterion c) {
+  return c == CherryCriterion::Impact || c == CherryCriterion::Activation;
+}
+
+/// What a criterion may know of a weight W [n, k].
+struct CherryInputs {
+  const float *columnWeights = nullptr; ///< E[x²] [k], any positive multiple
+  const float *fisher = nullptr;        ///< E[g²] [n, k]
+  /// [n, k], not negative, larger = keep; overrides the criterion.
+  const float *scores = nullptr;
+  unsigned threads = 0; ///< 0: all
+};
 
 /// Positions of the cherries of W [n, k] in the index plane's order
 /// (CherrySpec): u8 for slot, u16 little-endian otherwise, as raw bytes.
@@ -63,23 +107,25 @@ struct QuantizedWeight {
   std::vector<uint16_t> deltas; ///< f16 bits, in the order of CherrySpec
 };
 
-/// Selects cherries. `scores` [n, k] (non-negative, larger = keep) overrides
-/// the criterion when not null. Ties go to the smaller column.
+/// Selects cherries: the largest scores of each unit of the form, or the
+/// columns of the largest mean. Ties go to the smaller column. Errors:
+/// statistics that the criterion needs and `inputs` lacks, weights or scores
+/// that are not finite.
 llvm::Expected<CherryPositions>
 selectCherries(const float *w, int64_t n, int64_t k, const CherrySpec &spec,
                CherryCriterion criterion, const Scheme &scheme,
-               const float *columnWeights = nullptr,
-               const float *scores = nullptr, unsigned threads = 0);
+               const CherryInputs &inputs = {});
 
 /// Quantizes W [n, k]; cherries (may be null) are left out of group ranges and
-/// searches, and their deltas computed. Errors: NaN or Inf in `w`, or a scale
-/// outside the scale type; the sentence has no tensor name, the caller adds it.
+/// searches, and their deltas computed; gptq lets them make up for the errors
+/// of the others. Errors: NaN or Inf in `w`, a scale outside the scale type,
+/// gptq without second moments; the sentence has no tensor name, the caller
+/// adds it.
 llvm::Expected<QuantizedWeight>
 quantizeWeight(const float *w, int64_t n, int64_t k, const Scheme &scheme,
                QuantizerKind quantizer,
                const CherryPositions *cherries = nullptr,
-               const float *columnWeights = nullptr, unsigned threads = 0,
-               const ScaleSearch &search = {});
+               const QuantizerInputs &inputs = {});
 
 /// Decodes to f32: out [n, k] = decoded codes, plus deltas where `cherries`.
 void dequantizeWeight(const QuantizedWeight &q, const CherryPositions *cherries,

@@ -36,9 +36,9 @@ TEST(CherryTest, CherriesAreTheLargestOfTheirUnit) {
       auto scores = randomWeights(shape.n * shape.k, 31);
       for (float &score : scores)
         score = std::floor(std::fabs(score) * 200); // many ties
-      auto cherries = valueOf(selectCherries(nullptr, shape.n, shape.k, spec,
-                                             CherryCriterion::Magnitude, {},
-                                             nullptr, scores.data()));
+      auto cherries = valueOf(selectCherries(
+          nullptr, shape.n, shape.k, spec, CherryCriterion::Magnitude, {},
+          {nullptr, nullptr, scores.data()}));
       std::vector<double> sums(shape.k);
       for (size_t i = 0; i < scores.size(); ++i)
         sums[i % shape.k] += scores[i];
@@ -77,7 +77,7 @@ TEST(CherryTest, CriteriaScoreWhatTheySay) {
   auto select = [&](CherryCriterion criterion, const float *columnWeights) {
     auto cherries =
         valueOf(selectCherries(w.data(), 1, 64, {CherryForm::Element, 1},
-                               criterion, {3, 64}, columnWeights));
+                               criterion, {3, 64}, {columnWeights}));
     return columnsOf(cherries, {1, 64}, 0).front();
   };
   EXPECT_EQ(select(CherryCriterion::Magnitude, nullptr), 10);
@@ -121,11 +121,11 @@ TEST(CherryTest, CherriesLeaveTheSearch) {
                                CherryCriterion::Magnitude, scheme));
     std::vector<float> all(k, 1.0f), kept = all;
     auto q = valueOf(quantizeWeight(w.data(), 1, k, scheme, QuantizerKind::MSE,
-                                    &cherries, all.data()));
+                                    &cherries, {all.data()}));
     for (int64_t column : columnsOf(cherries, {1, k}, 0))
       w[column] = kept[column] = 0.0f;
     auto expected = valueOf(quantizeWeight(
-        w.data(), 1, k, scheme, QuantizerKind::MSE, nullptr, kept.data()));
+        w.data(), 1, k, scheme, QuantizerKind::MSE, nullptr, {kept.data()}));
     EXPECT_EQ(q.scales, expected.scales) << scheme.str();
     EXPECT_EQ(q.zeros, expected.zeros) << scheme.str();
   }
@@ -167,8 +167,8 @@ TEST(CherryTest, ThreadCountDoesNotChangeCherries) {
          {CherryCriterion::Magnitude, CherryCriterion::QuantError}) {
       auto select = [&](unsigned threads) {
         return valueOf(selectCherries(w.data(), shape.n, shape.k, spec,
-                                      criterion, {3, 64}, nullptr, nullptr,
-                                      threads))
+                                      criterion, {3, 64},
+                                      {nullptr, nullptr, nullptr, threads}))
             .columns;
       };
       EXPECT_EQ(select(1), select(3));
@@ -216,8 +216,8 @@ TEST(CherryTest, BadCherriesAreErrors) {
   for (float bad : {-1.0f, NAN}) {
     scores[7] = bad;
     EXPECT_NE(messageOf(selectCherries(w.data(), 1, 64, spec,
-                                       CherryCriterion::Magnitude, {}, nullptr,
-                                       scores)),
+                                       CherryCriterion::Magnitude, {},
+                                       {nullptr, nullptr, scores})),
               "");
   }
   w[3] = 1e5f; // so far from its code that f16 cannot hold the difference

@@ -179,7 +179,7 @@ TEST(QuantizerTest, BadWeightsAreErrorsThatNameTheirPlace) {
         w[21 * k + 70] = bad;
         std::string message = messageOf(
             quantizeWeight(w.data(), 40, k, {3, 64}, QuantizerKind::MSE,
-                           nullptr, nullptr, threads));
+                           nullptr, {nullptr, threads}));
         EXPECT_NE(message.find("row 21, column 70 "), std::string::npos)
             << message;
       }
@@ -204,7 +204,7 @@ TEST(QuantizerTest, BadArgumentsAreErrors) {
   std::vector<float> w(64, 0.1f), columnWeights(64, 1.0f);
   auto quantize = [&](Scheme scheme, int64_t n, int64_t k) {
     return messageOf(quantizeWeight(w.data(), n, k, scheme, QuantizerKind::MSE,
-                                    nullptr, columnWeights.data()));
+                                    nullptr, {columnWeights.data()}));
   };
   EXPECT_EQ(quantize({3, 32}, 1, 64), "");
   EXPECT_NE(quantize({7, 32}, 1, 64), "");
@@ -230,7 +230,7 @@ TEST(QuantizerTest, MseNeverWorseThanRtn) {
         for (QuantizerKind quantizer : allQuantizers) {
           auto q = valueOf(quantizeWeight(w.data(), shape.n, shape.k, scheme,
                                           quantizer, nullptr,
-                                          weighted ? c.data() : nullptr));
+                                          {weighted ? c.data() : nullptr}));
           auto &sums = errors[quantizer == QuantizerKind::MSE];
           sums.resize(shape.n * groups);
           forEachWeight(q, [&](int64_t i, float scale, int zero, int64_t g) {
@@ -257,12 +257,13 @@ TEST(QuantizerTest, ThreadCountDoesNotChangeBytes) {
   auto w = randomWeights(shape.n * shape.k, 14);
   for (const Scheme &scheme : {Scheme{3, 64}, Scheme{4, 0, Grid::Affine},
                                Scheme{2, 32, Grid::HalfStep, ScaleType::F32}}) {
-    auto one = valueOf(quantizeWeight(w.data(), shape.n, shape.k, scheme,
-                                      QuantizerKind::MSE, nullptr, nullptr, 1));
+    auto one =
+        valueOf(quantizeWeight(w.data(), shape.n, shape.k, scheme,
+                               QuantizerKind::MSE, nullptr, {nullptr, 1}));
     for (unsigned threads : {0u, 2u, 5u, 200u}) {
       auto many = valueOf(quantizeWeight(w.data(), shape.n, shape.k, scheme,
-                                         QuantizerKind::MSE, nullptr, nullptr,
-                                         threads));
+                                         QuantizerKind::MSE, nullptr,
+                                         {nullptr, threads}));
       EXPECT_EQ(one.codes, many.codes);
       EXPECT_EQ(one.scales, many.scales);
       EXPECT_EQ(one.zeros, many.zeros);

@@ -60,14 +60,14 @@ inline WeightCase makeWeight(int64_t n, int64_t k, const Scheme &scheme,
   if (result.positions()) {
     auto selected =
         selectCherries(w.data(), n, k, cherries, CherryCriterion::Magnitude,
-                       scheme, nullptr, nullptr, 1);
+                       scheme, {nullptr, nullptr, nullptr, 1});
     if (!selected)
       ADD_FAILURE() << llvm::toString(selected.takeError());
     else
       result.cherries = *selected;
   }
   auto quantized = quantizeWeight(w.data(), n, k, scheme, QuantizerKind::RTN,
-                                  result.positions(), nullptr, 1);
+                                  result.positions(), {nullptr, 1});
   if (!quantized) {
     ADD_FAILURE() << llvm::toString(quantized.takeError());
     return result;

@@ -251,7 +251,7 @@ llvm::Expected<PackedWeight> cq::evaluate(const WeightChain &chain,
     auto selected = selectCherries(
         numbers.data(), n, k, extract.getCherries().getSpec(),
         extract.getCriterion().getCriterion(), extract.getScheme().getScheme(),
-        /*columnWeights=*/nullptr, /*scores=*/nullptr, threads);
+        {nullptr, nullptr, nullptr, threads});
     if (!selected)
       return selected.takeError();
     positions = std::move(*selected);
@@ -259,7 +259,7 @@ llvm::Expected<PackedWeight> cq::evaluate(const WeightChain &chain,
   }
   auto quantized = quantizeWeight(numbers.data(), n, k, scheme,
                                   quantize.getQuantizer().getKind(), cherries,
-                                  /*columnWeights=*/nullptr, threads);
+                                  {nullptr, threads});
   if (!quantized)
     return quantized.takeError();
   PackOp pack = chain.pack;
