@@ -8,6 +8,8 @@
 
 #include "cq/Pipelines/InitAll.h"
 #include "cq/Analysis/WeightConsumer.h"
+#include "cq/Autodiff/DifferentiableOpInterface.h"
+#include "cq/Autodiff/Passes.h"
 #include "cq/Conversion/CQToLinalg/CQToLinalg.h"
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
@@ -19,10 +21,12 @@ using namespace mlir;
 void cq::registerAllDialects(DialectRegistry &registry) {
   registry.insert<CQDialect>();
   registerLinalgWeightConsumers(registry);
+  registerDifferentiationRules(registry);
 }
 
 void cq::registerAllPasses() {
   registerCQPasses();
+  registerCQAutodiffPasses();
   registerQuantizePipeline();
   registerCQToLinalgPasses();
   registerCQToX86Passes();
