@@ -11,10 +11,13 @@
 #include "cq/Execution/ObjectCache.h"
 #include "cq/Pipelines/LowerToLLVM.h"
 #include "cq/Runtime/Runtime.h"
+#include "cq/Transforms/Passes.h"
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
 #include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
@@ -102,9 +105,26 @@ static std::string describeOptions(const llvm::TargetMachine &machine,
        << status.getLastModificationTime().time_since_epoch().count();
   os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
      << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel
-     << " parallel=" << options.parallel
-     << " activation=" << options.activation;
+     << " parallel=" << options.parallel << " activation=" << options.activation
+     << ' ' << llvm::join(options.functions, ",") << ' ' << options.preparation;
   return text;
+}
+
+/// Leaves of `module` what is to be compiled.
+static llvm::Error prepare(ModuleOp module, const ExecutionOptions &options) {
+  PassManager pm(module.getContext());
+  if (options.prepare)
+    options.prepare(pm);
+  if (!options.functions.empty()) {
+    KeepFunctionsOptions keep;
+    keep.functions.assign(options.functions.begin(), options.functions.end());
+    pm.addPass(createKeepFunctions(keep));
+  }
+  if (pm.empty() || succeeded(pm.run(module)))
+    return llvm::Error::success();
+  return llvm::createStringError(
+      llvm::inconvertibleErrorCode(),
+      "the module could not be prepared (see the messages above)");
 }
 
 /// `getModule` gives a module that may be changed; asked only on a cache miss.
@@ -130,6 +150,8 @@ static llvm::Error compileInto(
   auto module = getModule();
   if (!module)
     return module.takeError();
+  if (llvm::Error error = prepare(**module, options))
+    return error;
   auto described = ModuleInterface::of(**module);
   if (!described)
     return described.takeError();

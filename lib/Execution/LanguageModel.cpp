@@ -155,6 +155,8 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
     execution.targetCPU = options.targetCPU;
   execution.activation = options.activation;
   execution.useCache = options.useCache;
+  // @loss is for calibration.
+  execution.functions = {"forward_*", "logits_*"};
   auto start = std::chrono::steady_clock::now();
   auto code = CompiledModule::compileFile(modulePath, execution);
   if (!code)

@@ -75,6 +75,13 @@ static std::optional<llvm::json::Value> describe(Attribute attribute) {
     return llvm::json::Value(number.getValueAsDouble());
   if (auto text = dyn_cast<StringAttr>(attribute))
     return llvm::json::Value(text.getValue().str());
+  if (auto list = dyn_cast<ArrayAttr>(attribute)) {
+    Array array;
+    for (Attribute entry : list)
+      if (auto value = describe(entry))
+        array.push_back(std::move(*value));
+    return llvm::json::Value(std::move(array));
+  }
   if (auto dictionary = dyn_cast<DictionaryAttr>(attribute)) {
     Object object;
     for (NamedAttribute entry : dictionary)

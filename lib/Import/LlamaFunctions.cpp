@@ -13,6 +13,12 @@ using namespace mlir;
 using namespace mlir::cq;
 using namespace mlir::cq::llama;
 
+/// On the call, not the function: equal blocks shall stay equal text.
+static void markBlock(func::CallOp call, int64_t block) {
+  Builder b(call.getContext());
+  call->setAttr("cq.block", b.getI64IntegerAttr(block));
+}
+
 func::FuncOp ModuleBuilder::beginFunction(const Twine &name,
                                           const Arguments &wanted,
                                           TypeRange results, bool isPrivate) {
@@ -135,6 +141,7 @@ void ModuleBuilder::buildForward(int64_t tokens) {
     auto call = func::CallOp::create(
         builder, graph.loc("block"), callee,
         TypeRange{hidden, cacheType(), cacheType()}, operands);
+    markBlock(call, block);
     x = call.getResult(0);
     kcache = call.getResult(1);
     vcache = call.getResult(2);
@@ -180,10 +187,11 @@ Value ModuleBuilder::buildLossHidden(LlamaLayers &layers) {
     SmallVector<Value> operands = {x, table.cos, table.sin};
     for (const Weight &weight : blockWeights(block))
       operands.push_back(load(weight.tensor));
-    x = func::CallOp::create(builder, layers.getGraph().loc("block"),
-                             ("block_" + Twine(block) + "_loss").str(),
-                             x.getType(), operands)
-            .getResult(0);
+    auto call = func::CallOp::create(
+        builder, layers.getGraph().loc("block"),
+        ("block_" + Twine(block) + "_loss").str(), x.getType(), operands);
+    markBlock(call, block);
+    x = call.getResult(0);
   }
   return layers.rmsNorm("hidden", x, load(source.finalNorm));
 }

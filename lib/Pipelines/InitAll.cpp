@@ -14,6 +14,7 @@
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Pipelines/LowerToLLVM.h"
+#include "cq/Pipelines/Observe.h"
 #include "cq/Pipelines/Quantize.h"
 
 using namespace mlir;
@@ -31,4 +32,5 @@ void cq::registerAllPasses() {
   registerCQToLinalgPasses();
   registerCQToX86Passes();
   registerLowerToLLVMPipeline();
+  registerObservePipeline();
 }

@@ -53,9 +53,9 @@ static cl::list<int64_t> chunks(
              "1,8,64)"),
     cl::sub(command), cl::cat(options));
 static cl::opt<int64_t>
-    lossTokens("loss-tokens", cl::init(0), cl::value_desc("T"),
-               cl::desc("Also write @loss, the loss of each of T tokens "
-                        "(default: 0, none)"),
+    lossTokens("loss-tokens", cl::init(-1), cl::value_desc("T"),
+               cl::desc("Tokens of @loss, which `cq calibrate` runs (default: "
+                        "512, or the context where that is smaller; 0: none)"),
                cl::sub(command), cl::cat(options));
 
 /// `path` as a file in `folder` would refer to it: relative when it lies below.
@@ -81,7 +81,11 @@ static llvm::Error run() {
   importOptions.context = context;
   if (!chunks.empty())
     importOptions.chunks.assign(chunks.begin(), chunks.end());
-  importOptions.lossTokens = lossTokens;
+  // Two tokens at least: the first predicts the second.
+  int64_t room = context > 0 ? context : source->config.context;
+  importOptions.lossTokens = lossTokens >= 0 ? lossTokens
+                             : room >= 2     ? std::min<int64_t>(512, room)
+                                             : 0;
   llvm::StringRef folder = llvm::sys::path::parent_path(output);
   importOptions.parameters = relativeTo(folder, input);
   std::string refusal;

@@ -10,7 +10,12 @@
 #define CQ_EXECUTION_COMPILEDMODULE_H
 
 #include "cq/Execution/ModuleInterface.h"
+#include <functional>
 #include <memory>
+
+namespace mlir {
+class OpPassManager;
+} // namespace mlir
 
 namespace mlir::cq {
 
@@ -21,6 +26,12 @@ struct ExecutionOptions {
   std::string activation; ///< of packed products: int8, f32; empty: as written
   bool useCache = true;
   std::string cacheDir; ///< empty: `objects` in cacheFolder() (CacheFile.h)
+  /// Public functions to compile, as in cq-keep-functions; empty: all.
+  std::vector<std::string> functions;
+  /// Passes that run before anything else (cq-observe …), the interface is that
+  /// of their result; `preparation` names them in the cache's key.
+  std::function<void(OpPassManager &)> prepare;
+  std::string preparation;
 };
 
 /// A module compiled by `cq-lower-to-llvm` and loaded into this process. The

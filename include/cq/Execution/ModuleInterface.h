@@ -57,8 +57,8 @@ struct ParameterSlot {
 struct ModuleInterface {
   std::vector<FunctionInfo> functions;
   std::vector<ParameterSlot> parameters;
-  /// Module attributes `cq.*` that are numbers, strings, bools or dictionaries
-  /// of these, without the prefix: "parameters", "model".
+  /// Module attributes `cq.*` that are numbers, strings, bools or arrays and
+  /// dictionaries of these, without the prefix: "parameters", "model".
   llvm::json::Object attributes;
 
   const FunctionInfo *find(llvm::StringRef name) const;

@@ -93,4 +93,16 @@ def SetActivations : Pass<"cq-set-activations", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numProducts", "products", "cq.matmul ops changed">];
 }
 
+def KeepFunctions : Pass<"cq-keep-functions", "::mlir::ModuleOp"> {
+  let summary = "Erases public functions that are not asked for, and what only they use";
+  let description = [{
+    A driver compiles what it calls: generation has no use for `@loss`, calibration
+    none for `@forward_<M>`. Private functions and globals go when nothing refers
+    to them any more.
+  }];
+  let options = [ListOption<"functions", "functions", "std::string",
+                            "Names to keep; `forward_*` is any name that starts so">];
+  let statistics = [Statistic<"numErased", "erased", "Public functions erased">];
+}
+
 #endif // CQ_TRANSFORMS_PASSES_TD

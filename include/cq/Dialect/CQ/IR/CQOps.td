@@ -363,7 +363,7 @@ def CQ_ObserveOp : CQ_Op<"observe", [AttrSizedOperandSegments,
                        Variadic<CQ_F32>:$values);
   let results = (outs);
   let assemblyFormat = [{
-    $statistic ` ` custom<Number>($base, $offset) ` ` `(` $values `)` attr-dict
+    $statistic custom<Number>($base, $offset) ` ` `(` $values `)` attr-dict
     `:` type($values)
   }];
 }

@@ -118,4 +118,28 @@ def CQMaterializeParameters : CQ_ModulePass<"cq-materialize-parameters"> {
     Statistic<"numCopied", "num-copied", "Tensors copied unchanged">];
 }
 
+def CQObserve : CQ_ModulePass<"cq-observe"> {
+  let summary = "Insert cq.observe where a calibration run looks";
+  let description = [{
+    Instruments `function` and the private functions it calls: `input` in front of
+    products with a weight (one for all that read the same value), `gram` (XᵀX of
+    the same rows) on request, and `block` behind calls marked `cq.block` by the
+    importer. What each number is of goes into the module attribute
+    `cq.observations`.
+
+    A private function that observes gets a last `index` argument, the number of
+    its first observation: equal blocks stay equal and still merge. A function
+    that others call too is copied first.
+  }];
+  let options = [
+    Option<"function", "function", "std::string", "\"loss\"", "The function that a calibration run calls">,
+    Option<"moments", "moments", "bool", "true", "Observe the inputs of products with a weight">,
+    Option<"gram", "gram", "bool", "false", "Observe their Gram matrices">,
+    Option<"blocks", "blocks", "bool", "true", "Observe what enters and leaves transformer blocks">];
+  let statistics = [
+    Statistic<"numInputs", "num-inputs", "Inputs observed">,
+    Statistic<"numGrams", "num-grams", "Gram matrices observed">,
+    Statistic<"numBlocks", "num-blocks", "Blocks observed">];
+}
+
 #endif // CQ_DIALECT_CQ_TRANSFORMS_PASSES_TD

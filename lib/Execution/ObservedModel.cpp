@@ -1,0 +1,242 @@
+//===- ObservedModel.cpp - A compiled loss that shows its values ----------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Execution/ObservedModel.h"
+#include "cq/Execution/CompiledModule.h"
+#include "cq/Execution/ParameterTable.h"
+#include "cq/Pipelines/Observe.h"
+#include "cq/Runtime/Runtime.h"
+#include "cq/Support/ModulePaths.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include <chrono>
+
+using namespace mlir::cq;
+
+/// `void loss(parameters, tokens, losses)`
+using LossFunction = void(void **, const int32_t *, float *);
+
+struct ObservedModel::Implementation {
+  std::unique_ptr<CompiledModule> code;
+  std::unique_ptr<ParameterArchive> archive;
+  std::optional<ParameterTable> table;
+  std::vector<void *> own; ///< what the table held at first
+  std::vector<ObservationInfo> observations;
+  LossFunction *loss = nullptr;
+  int64_t tokens = 0, vocabulary = 0;
+  double compileSeconds = 0;
+
+  llvm::Error findFunction(llvm::StringRef path, llvm::StringRef name);
+  llvm::Error readObservations(llvm::StringRef path);
+  std::optional<size_t> findParameter(llvm::StringRef name) const;
+};
+
+llvm::Error
+ObservedModel::Implementation::findFunction(llvm::StringRef path,
+                                            llvm::StringRef name) {
+  const FunctionInfo *info = code->getInterface().find(name);
+  if (!info || info->arguments.size() != 1 || info->results.size() != 1 ||
+      info->arguments[0].elementType != "i32" ||
+      info->arguments[0].shape.size() != 1 ||
+      info->results[0].elementType != "f32" ||
+      info->results[0].numElements() != info->arguments[0].shape[0] - 1)
+    return llvm::createStringError(
+        path + ": @" + name +
+        " does not have the signature that `cq import` writes");
+  tokens = info->arguments[0].shape[0];
+  auto function = code->get<LossFunction>(name);
+  if (!function)
+    return function.takeError();
+  loss = *function;
+  if (const auto *model = code->getInterface().attributes.getObject("model"))
+    vocabulary = model->getInteger("vocabulary").value_or(0);
+  if (vocabulary <= 0)
+    return llvm::createStringError(
+        path + " does not say how many tokens it knows (attribute cq.model)");
+  return llvm::Error::success();
+}
+
+llvm::Error
+ObservedModel::Implementation::readObservations(llvm::StringRef path) {
+  const auto *list = code->getInterface().attributes.getArray("observations");
+  if (!list)
+    return llvm::createStringError(path + " observes nothing");
+  for (const llvm::json::Value &value : *list) {
+    const llvm::json::Object *object = value.getAsObject();
+    ObservationInfo &info = observations.emplace_back();
+    if (!object)
+      continue;
+    info.statistic = object->getString("statistic").value_or("").str();
+    info.block = object->getInteger("block").value_or(-1);
+    if (const auto *names = object->getArray("weights"))
+      for (const llvm::json::Value &name : *names)
+        if (auto text = name.getAsString())
+          info.weights.push_back(text->str());
+  }
+  return llvm::Error::success();
+}
+
+std::optional<size_t>
+ObservedModel::Implementation::findParameter(llvm::StringRef name) const {
+  for (auto [i, slot] : llvm::enumerate(code->getInterface().parameters))
+    if (slot.name == name && slot.type.elementType == "f32")
+      return i;
+  return std::nullopt;
+}
+
+llvm::Expected<std::unique_ptr<ObservedModel>>
+ObservedModel::load(llvm::StringRef path, const ObservedModelOptions &options) {
+  llvm::SmallString<128> modulePath(path);
+  if (llvm::sys::fs::is_directory(path))
+    llvm::sys::path::append(modulePath, "model.mlir");
+  if (!llvm::sys::fs::exists(modulePath))
+    return llvm::createStringError(
+        modulePath.str() +
+        " does not exist; give a module made by `cq import`");
+  if (options.threads)
+    cq_set_threads(static_cast<int>(options.threads));
+
+  auto impl = std::make_unique<Implementation>();
+  ExecutionOptions execution;
+  if (!options.targetCPU.empty())
+    execution.targetCPU = options.targetCPU;
+  execution.useCache = options.useCache;
+  ObserveOptions observe;
+  observe.moments = options.moments;
+  observe.gram = options.gram;
+  observe.blocks = options.blocks;
+  observe.fisher = options.fisher;
+  observe.only.assign(options.only.begin(), options.only.end());
+  bool gradients = options.fisher != "none";
+  std::string entry = gradients ? "loss_gradient" : "loss";
+  execution.prepare = [&](OpPassManager &pm) {
+    buildObservePipeline(pm, observe);
+  };
+  execution.preparation =
+      llvm::join(llvm::ArrayRef<std::string>{
+                     "observe", std::to_string(options.moments),
+                     std::to_string(options.gram),
+                     std::to_string(options.blocks), options.fisher,
+                     llvm::join(options.only, " ")},
+                 "|");
+  execution.functions = {entry};
+
+  auto start = std::chrono::steady_clock::now();
+  auto code = CompiledModule::compileFile(modulePath, execution);
+  if (!code)
+    return code.takeError();
+  impl->code = std::move(*code);
+  impl->compileSeconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
+  if (llvm::Error error = impl->findFunction(modulePath, entry))
+    return std::move(error);
+  if (llvm::Error error = impl->readObservations(modulePath))
+    return std::move(error);
+
+  const ModuleInterface &interface = impl->code->getInterface();
+  std::string parameters =
+      interface.attributes.getString("parameters").value_or("").str();
+  if (parameters.empty())
+    return llvm::createStringError(
+        modulePath.str() +
+        " does not say where its weights are (attribute cq.parameters)");
+  auto archive = ParameterArchive::open(resolveBeside(modulePath, parameters));
+  if (!archive)
+    return archive.takeError();
+  impl->archive = std::move(*archive);
+  auto table = ParameterTable::bind(interface, *impl->archive, options.threads);
+  if (!table)
+    return table.takeError();
+  impl->table.emplace(std::move(*table));
+  impl->own.assign(impl->table->data(),
+                   impl->table->data() + interface.parameters.size());
+  return std::unique_ptr<ObservedModel>(new ObservedModel(std::move(impl)));
+}
+
+ObservedModel::ObservedModel(std::unique_ptr<Implementation> implementation)
+    : implementation(std::move(implementation)) {}
+ObservedModel::~ObservedModel() = default;
+
+int64_t ObservedModel::tokens() const { return implementation->tokens; }
+int64_t ObservedModel::vocabulary() const { return implementation->vocabulary; }
+llvm::ArrayRef<ObservationInfo> ObservedModel::observations() const {
+  return implementation->observations;
+}
+bool ObservedModel::compiledFromCache() const {
+  return implementation->code->isFromCache();
+}
+double ObservedModel::compileSeconds() const {
+  return implementation->compileSeconds;
+}
+const ParameterArchive &ObservedModel::archive() const {
+  return *implementation->archive;
+}
+llvm::ArrayRef<ParameterSlot> ObservedModel::parameters() const {
+  return implementation->code->getInterface().parameters;
+}
+
+const float *ObservedModel::parameter(llvm::StringRef name) const {
+  auto slot = implementation->findParameter(name);
+  return slot ? static_cast<const float *>(implementation->table->data()[*slot])
+              : nullptr;
+}
+
+llvm::Error ObservedModel::setParameter(llvm::StringRef name,
+                                        const float *values) {
+  auto slot = implementation->findParameter(name);
+  if (!slot)
+    return llvm::createStringError("the model has no f32 parameter '" + name +
+                                   "' to replace");
+  implementation->table->data()[*slot] =
+      values ? const_cast<float *>(values) : implementation->own[*slot];
+  return llvm::Error::success();
+}
+
+namespace {
+/// What the runtime's callback gets.
+struct Visit {
+  llvm::ArrayRef<ObservationInfo> observations;
+  ObservationHandler handler;
+};
+} // namespace
+
+static void visit(void *user, int64_t number, int64_t operands,
+                  const float *const *data, const int64_t *sizes) {
+  const Visit &visit = *static_cast<Visit *>(user);
+  if (number < 0 || number >= int64_t(visit.observations.size()))
+    return;
+  llvm::SmallVector<ObservedMatrix, 2> matrices;
+  for (int64_t i = 0; i < operands; ++i)
+    matrices.push_back({data[i], sizes[2 * i], sizes[2 * i + 1]});
+  visit.handler(visit.observations[number], matrices);
+}
+
+llvm::Error ObservedModel::run(llvm::ArrayRef<int32_t> tokens,
+                               llvm::MutableArrayRef<float> losses,
+                               ObservationHandler handler) {
+  const Implementation &impl = *implementation;
+  if (int64_t(tokens.size()) != impl.tokens ||
+      int64_t(losses.size()) != impl.tokens - 1)
+    return llvm::createStringError(
+        "a sequence has " + llvm::Twine(impl.tokens) + " tokens and " +
+        llvm::Twine(impl.tokens - 1) + " losses, not " +
+        llvm::Twine(tokens.size()) + " and " + llvm::Twine(losses.size()));
+  for (int32_t token : tokens)
+    if (token < 0 || token >= impl.vocabulary)
+      return llvm::createStringError("token " + llvm::Twine(token) +
+                                     " is outside the vocabulary of " +
+                                     llvm::Twine(impl.vocabulary));
+  Visit visit{impl.observations, handler};
+  if (handler)
+    cq_set_observer(&::visit, &visit);
+  impl.loss(implementation->table->data(), tokens.data(), losses.data());
+  cq_set_observer(nullptr, nullptr);
+  return llvm::Error::success();
+}
