@@ -37,9 +37,8 @@ struct ObservedModel::Implementation {
   std::optional<size_t> findParameter(llvm::StringRef name) const;
 };
 
-llvm::Error
-ObservedModel::Implementation::findFunction(llvm::StringRef path,
-                                            llvm::StringRef name) {
+llvm::Error ObservedModel::Implementation::findFunction(llvm::StringRef path,
+                                                        llvm::StringRef name) {
   const FunctionInfo *info = code->getInterface().find(name);
   if (!info || info->arguments.size() != 1 || info->results.size() != 1 ||
       info->arguments[0].elementType != "i32" ||
@@ -112,19 +111,19 @@ ObservedModel::load(llvm::StringRef path, const ObservedModelOptions &options) {
   observe.gram = options.gram;
   observe.blocks = options.blocks;
   observe.fisher = options.fisher;
-  observe.only.assign(options.only.begin(), options.only.end());
+  for (const std::string &pattern : options.only)
+    observe.only.push_back(pattern);
   bool gradients = options.fisher != "none";
   std::string entry = gradients ? "loss_gradient" : "loss";
   execution.prepare = [&](OpPassManager &pm) {
     buildObservePipeline(pm, observe);
   };
-  execution.preparation =
-      llvm::join(llvm::ArrayRef<std::string>{
-                     "observe", std::to_string(options.moments),
-                     std::to_string(options.gram),
-                     std::to_string(options.blocks), options.fisher,
-                     llvm::join(options.only, " ")},
-                 "|");
+  execution.preparation = llvm::join(
+      llvm::ArrayRef<std::string>{
+          "observe", std::to_string(options.moments),
+          std::to_string(options.gram), std::to_string(options.blocks),
+          options.fisher, llvm::join(options.only, " ")},
+      "|");
   execution.functions = {entry};
 
   auto start = std::chrono::steady_clock::now();

@@ -152,7 +152,7 @@ struct Observe : cq::impl::CQObserveBase<Observe> {
       if (failed(count(reached)))
         return signalPassFailure();
     SmallVector<Attribute> descriptions;
-    describe(entry, {}, descriptions);
+    describe(entry, {}, {}, descriptions);
     for (func::FuncOp reached : reachable)
       instrument(reached, reached == entry);
     module->setAttr(kObservations, ArrayAttr::get(&getContext(), descriptions));
@@ -322,7 +322,7 @@ private:
   }
 
   /// What each observation of `current` is of, reached by `stack`.
-  void describe(func::FuncOp current, CallStack stack,
+  void describe(func::FuncOp current, CallStack stack, IntegerAttr block,
                 SmallVectorImpl<Attribute> &out) {
     Builder b(&getContext());
     for (const Observation &seen : plans[current].own) {
@@ -343,13 +343,17 @@ private:
               !llvm::is_contained(names, name))
             names.push_back(name);
       (seen.statistic == ObservedStatistic::gram ? numGrams : numInputs) += 1;
-      out.push_back(b.getDictionaryAttr(
-          {statistic, b.getNamedAttr("weights", b.getStrArrayAttr(names))}));
+      SmallVector<NamedAttribute> facts = {
+          statistic, b.getNamedAttr("weights", b.getStrArrayAttr(names))};
+      if (block)
+        facts.push_back(b.getNamedAttr("block", block));
+      out.push_back(b.getDictionaryAttr(facts));
     }
     for (func::CallOp call : plans[current].calls) {
       CallStack inner = stack;
       inner.push_back(call);
-      describe(getCallee(call), inner, out);
+      auto inside = call->getAttrOfType<IntegerAttr>("cq.block");
+      describe(getCallee(call), inner, inside ? inside : block, out);
     }
   }
 
