@@ -7,17 +7,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Execution/LanguageModel.h"
+#include "ModelFiles.h"
 #include "cq/Execution/CompiledModule.h"
 #include "cq/Execution/ParameterTable.h"
-#include "cq/Model/ModelSource.h"
 #include "cq/Runtime/Runtime.h"
 #include "cq/Support/CacheFile.h"
-#include "cq/Support/ModulePaths.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/xxhash.h"
 #include <chrono>
 #include <map>
@@ -57,12 +54,6 @@ struct LanguageModel::Implementation {
   /// padded one where that costs less than several smaller ones.
   const Chunk &chooseChunk(int64_t remaining) const;
 };
-
-/// The text of a string attribute of the module, or "".
-static std::string stringAttribute(const ModuleInterface &interface,
-                                   llvm::StringRef name) {
-  return interface.attributes.getString(name).value_or("").str();
-}
 
 /// Hash of the whole archive: parameters are part of what a model is.
 static std::string hashParameters(const ParameterArchive &archive) {
@@ -138,15 +129,10 @@ LanguageModel::Implementation::chooseChunk(int64_t remaining) const {
 
 llvm::Expected<std::unique_ptr<LanguageModel>>
 LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
-  llvm::SmallString<128> modulePath(path);
-  if (llvm::sys::fs::is_directory(path))
-    llvm::sys::path::append(modulePath, "model.mlir");
-  if (!llvm::sys::fs::exists(modulePath))
-    return llvm::createStringError(
-        modulePath.str() +
-        " does not exist; give a module made by `cq import` or a folder made "
-        "by `cq quantize`");
-
+  llvm::Expected<std::string> found = findModule(path);
+  if (!found)
+    return found.takeError();
+  const std::string &modulePath = *found;
   if (options.threads)
     cq_set_threads(static_cast<int>(options.threads));
   auto impl = std::make_unique<Implementation>();
@@ -169,13 +155,7 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
     return std::move(error);
 
   const ModuleInterface &interface = impl->code->getInterface();
-  std::string parameters = stringAttribute(interface, "parameters");
-  if (parameters.empty())
-    return llvm::createStringError(
-        modulePath.str() +
-        " does not say where its weights are (attribute cq.parameters)");
-  std::string parametersPath = resolveBeside(modulePath, parameters);
-  auto archive = ParameterArchive::open(parametersPath);
+  auto archive = openParameters(interface, modulePath);
   if (!archive)
     return archive.takeError();
   impl->archive = std::move(*archive);
@@ -184,21 +164,14 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
     return table.takeError();
   impl->parameters.emplace(std::move(*table));
 
-  // Without cq.tokenizer, the checkpoint itself may hold one.
-  std::string tokenizer = stringAttribute(interface, "tokenizer");
-  auto opened =
-      Tokenizer::open(tokenizer.empty() ? parametersPath
-                                        : resolveBeside(modulePath, tokenizer));
-  if (opened)
-    impl->tokenizer = std::move(*opened);
-  else if (!tokenizer.empty())
-    return opened.takeError();
-  else
-    llvm::consumeError(opened.takeError());
+  auto tokenizer = openTokenizer(interface, modulePath, *impl->archive);
+  if (!tokenizer)
+    return tokenizer.takeError();
+  impl->tokenizer = std::move(*tokenizer);
 
   auto text = llvm::MemoryBuffer::getFile(modulePath);
   if (!text)
-    return llvm::createStringError("cannot read " + modulePath.str());
+    return llvm::createStringError("cannot read " + modulePath);
   impl->fingerprint =
       hashKey({(*text)->getBuffer(), hashParameters(*impl->archive),
                options.targetCPU, options.activation});

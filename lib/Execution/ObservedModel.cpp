@@ -7,14 +7,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Execution/ObservedModel.h"
+#include "ModelFiles.h"
 #include "cq/Execution/CompiledModule.h"
 #include "cq/Execution/ParameterTable.h"
 #include "cq/Pipelines/Observe.h"
 #include "cq/Runtime/Runtime.h"
-#include "cq/Support/ModulePaths.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Path.h"
 #include <chrono>
 
 using namespace mlir::cq;
@@ -25,6 +23,7 @@ using LossFunction = void(void **, const int32_t *, float *);
 struct ObservedModel::Implementation {
   std::unique_ptr<CompiledModule> code;
   std::unique_ptr<ParameterArchive> archive;
+  std::shared_ptr<Tokenizer> tokenizer;
   std::optional<ParameterTable> table;
   std::vector<void *> own; ///< what the table held at first
   std::vector<ObservationInfo> observations;
@@ -91,13 +90,9 @@ ObservedModel::Implementation::findParameter(llvm::StringRef name) const {
 
 llvm::Expected<std::unique_ptr<ObservedModel>>
 ObservedModel::load(llvm::StringRef path, const ObservedModelOptions &options) {
-  llvm::SmallString<128> modulePath(path);
-  if (llvm::sys::fs::is_directory(path))
-    llvm::sys::path::append(modulePath, "model.mlir");
-  if (!llvm::sys::fs::exists(modulePath))
-    return llvm::createStringError(
-        modulePath.str() +
-        " does not exist; give a module made by `cq import`");
+  llvm::Expected<std::string> modulePath = findModule(path);
+  if (!modulePath)
+    return modulePath.takeError();
   if (options.threads)
     cq_set_threads(static_cast<int>(options.threads));
 
@@ -127,29 +122,27 @@ ObservedModel::load(llvm::StringRef path, const ObservedModelOptions &options) {
   execution.functions = {entry};
 
   auto start = std::chrono::steady_clock::now();
-  auto code = CompiledModule::compileFile(modulePath, execution);
+  auto code = CompiledModule::compileFile(*modulePath, execution);
   if (!code)
     return code.takeError();
   impl->code = std::move(*code);
   impl->compileSeconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
-  if (llvm::Error error = impl->findFunction(modulePath, entry))
+  if (llvm::Error error = impl->findFunction(*modulePath, entry))
     return std::move(error);
-  if (llvm::Error error = impl->readObservations(modulePath))
+  if (llvm::Error error = impl->readObservations(*modulePath))
     return std::move(error);
 
   const ModuleInterface &interface = impl->code->getInterface();
-  std::string parameters =
-      interface.attributes.getString("parameters").value_or("").str();
-  if (parameters.empty())
-    return llvm::createStringError(
-        modulePath.str() +
-        " does not say where its weights are (attribute cq.parameters)");
-  auto archive = ParameterArchive::open(resolveBeside(modulePath, parameters));
+  auto archive = openParameters(interface, *modulePath);
   if (!archive)
     return archive.takeError();
   impl->archive = std::move(*archive);
+  auto tokenizer = openTokenizer(interface, *modulePath, *impl->archive);
+  if (!tokenizer)
+    return tokenizer.takeError();
+  impl->tokenizer = std::move(*tokenizer);
   auto table = ParameterTable::bind(interface, *impl->archive, options.threads);
   if (!table)
     return table.takeError();
@@ -173,6 +166,9 @@ bool ObservedModel::compiledFromCache() const {
 }
 double ObservedModel::compileSeconds() const {
   return implementation->compileSeconds;
+}
+const Tokenizer *ObservedModel::tokenizer() const {
+  return implementation->tokenizer.get();
 }
 const ParameterArchive &ObservedModel::archive() const {
   return *implementation->archive;

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Pipelines/Observe.h"
+#include "cq/Autodiff/Passes.h"
 #include "cq/Dialect/CQ/Transforms/Passes.h"
 #include "cq/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -27,6 +28,16 @@ void cq::buildObservePipeline(OpPassManager &pm,
   observe.gram = options.gram;
   observe.blocks = options.blocks;
   pm.addPass(createCQObserve(observe));
+  if (options.fisher == "none")
+    return;
+  // Equal blocks share a derivative.
+  pm.addPass(createMergeFunctions());
+  DifferentiateOptions differentiate;
+  differentiate.gradients = "observe";
+  differentiate.fisher = options.fisher;
+  for (const std::string &pattern : options.only)
+    differentiate.only.push_back(pattern);
+  pm.addPass(createDifferentiate(differentiate));
 }
 
 void cq::registerObservePipeline() {

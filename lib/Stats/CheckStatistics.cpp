@@ -55,6 +55,15 @@ Error mlir::cq::checkCounts(const Statistics &facts, StringRef origin) {
   int64_t sequences;
   if (Error error = checkData(facts.provenance, origin, sequences))
     return error;
+  if (facts.lossTokens < 0 || !(facts.sumLoss >= 0) ||
+      !std::isfinite(facts.sumLoss))
+    return fail("the loss in " + quoted(origin) + " is " +
+                llvm::formatv("{0}", facts.sumLoss).str() + " over " +
+                llvm::Twine(facts.lossTokens) + " tokens" + again);
+  for (const BlockStatistics &block : facts.blocks)
+    if (!(block.zScore <= 1) || !(block.zScoreTwoSided <= 1))
+      return fail("the z scores of block " + llvm::Twine(block.block) + " of " +
+                  quoted(origin) + " are no shares" + again);
   llvm::StringSet<> seen;
   for (const InputStatistics &input : facts.inputs) {
     if (input.weights.empty())

@@ -67,8 +67,15 @@ std::string FileHeader::print() const {
   });
   out.attributeArray("blocks", [&] {
     for (const BlockStatistics &block : facts.blocks)
-      out.value(json::Object{{"block", block.block}, {"tokens", block.tokens}});
+      out.value(json::Object{{"block", block.block},
+                             {"tokens", block.tokens},
+                             {"zd", block.zScore},
+                             {"zd_two_sided", block.zScoreTwoSided}});
   });
+  if (facts.lossTokens > 0) {
+    out.attribute("loss", facts.sumLoss);
+    out.attribute("loss_tokens", facts.lossTokens);
+  }
   out.attributeArray("weights", [&] {
     for (const Statistics::WeightHash &weight : facts.weightHashes)
       out.value(json::Object{{"weight", textValue(weight.weight)},
@@ -104,7 +111,9 @@ static bool fromJSON(const json::Value &value, BlockStatistics &block,
                      json::Path path) {
   json::ObjectMapper map(value, path);
   return map && map.map("block", block.block) &&
-         map.map("tokens", block.tokens);
+         map.map("tokens", block.tokens) &&
+         map.mapOptional("zd", block.zScore) &&
+         map.mapOptional("zd_two_sided", block.zScoreTwoSided);
 }
 static bool fromJSON(const json::Value &value, Statistics::WeightHash &weight,
                      json::Path path) {
@@ -159,6 +168,8 @@ llvm::Expected<FileHeader> FileHeader::parse(StringRef text, StringRef origin) {
       !map.map("data", facts.provenance.data) || !map.map("fisher", kind) ||
       !map.mapOptional("share", header.share) || !map.map("inputs", inputs) ||
       !map.map("fishers", fishers) || !map.map("blocks", facts.blocks) ||
+      !map.mapOptional("loss", facts.sumLoss) ||
+      !map.mapOptional("loss_tokens", facts.lossTokens) ||
       !map.map("weights", facts.weightHashes))
     return fail("the description in " + quoted(origin) + " is damaged: " +
                 llvm::toString(root.getError()) + "; calibrate again");

@@ -155,6 +155,8 @@ static void addAll(std::vector<T> &into, const std::vector<T> &from) {
 void mlir::cq::mergeFacts(Statistics &into, const Statistics &from,
                           const MergePlan &plan) {
   mergeData(into.provenance.data, from.provenance.data);
+  into.sumLoss += from.sumLoss;
+  into.lossTokens += from.lossTokens;
   for (auto [index, input] : llvm::zip_equal(plan.inputs, from.inputs)) {
     InputStatistics &mine = into.inputs[index];
     mine.tokens += input.tokens;

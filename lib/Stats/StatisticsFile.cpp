@@ -49,6 +49,8 @@ static FileHeader headerOf(const Statistics &statistics) {
   facts.fisherKind = statistics.fisherKind;
   facts.weightHashes = statistics.weightHashes;
   facts.blocks = statistics.blocks;
+  facts.sumLoss = statistics.sumLoss;
+  facts.lossTokens = statistics.lossTokens;
   for (const InputStatistics &input : statistics.inputs) {
     InputStatistics &copy = facts.inputs.emplace_back();
     copy.weights = input.weights;

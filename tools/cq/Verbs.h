@@ -30,6 +30,7 @@ struct Verb {
 };
 
 Verb importVerb();
+Verb calibrateVerb();
 Verb quantizeVerb();
 Verb runVerb();
 Verb evalVerb();

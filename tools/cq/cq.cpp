@@ -21,6 +21,7 @@ static const char overview[] =
     R"(cq: makes language models smaller and faster with mixed-precision weights
 
   cq import smollm2.gguf -o smollm2.mlir          checkpoint -> MLIR, weights by reference
+  cq calibrate smollm2.mlir -o smollm2.stats      impact of weights, inputs of layers: measured once
   cq quantize smollm2.mlir --bits=3 -o small/     plan, quantize, pack: a self-contained folder
   cq run small/ --chat --prompt "Hello"           compile for this CPU, stream an answer
   cq eval small/ --against smollm2.mlir           perplexity and KL divergence
@@ -34,9 +35,9 @@ int main(int argc, char **argv) {
   // A file-size limit is then an error of write, like a full disk, not a crash.
   std::signal(SIGXFSZ, SIG_IGN);
   tool::programPath = argv[0];
-  std::vector<tool::Verb> verbs = {tool::importVerb(), tool::quantizeVerb(),
-                                   tool::runVerb(), tool::evalVerb(),
-                                   tool::inspectVerb()};
+  std::vector<tool::Verb> verbs = {tool::importVerb(),   tool::calibrateVerb(),
+                                   tool::quantizeVerb(), tool::runVerb(),
+                                   tool::evalVerb(),     tool::inspectVerb()};
   if (argc < 2) {
     llvm::errs() << overview;
     return 1;

@@ -17,6 +17,7 @@
 
 #include "cq/Execution/ModuleInterface.h"
 #include "cq/Model/Parameters.h"
+#include "cq/Model/Tokenizer.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Support/Error.h"
@@ -52,9 +53,8 @@ struct ObservedMatrix {
   int64_t rows, columns;
 };
 
-using ObservationHandler =
-    llvm::function_ref<void(const ObservationInfo &info,
-                            llvm::ArrayRef<ObservedMatrix> matrices)>;
+using ObservationHandler = llvm::function_ref<void(
+    const ObservationInfo &info, llvm::ArrayRef<ObservedMatrix> matrices)>;
 
 class ObservedModel {
 public:
@@ -70,6 +70,8 @@ public:
   bool compiledFromCache() const;
   double compileSeconds() const;
 
+  /// Null where the checkpoint came without one.
+  const Tokenizer *tokenizer() const;
   const ParameterArchive &archive() const;
   /// Weights of the compiled function, in the order of the module.
   llvm::ArrayRef<ParameterSlot> parameters() const;

@@ -73,6 +73,9 @@ struct BlockStatistics {
   double sumCosine = 0; ///< Σ_t cos(in_t, out_t)
   double dot = 0, squaresIn = 0,
          squaresOut = 0; ///< of all tokens as one vector
+  /// ZD (methods.md 2) of the block's weights, one- and two-sided: a property
+  /// of the model, not a sum; negative where it was not measured.
+  double zScore = -1, zScoreTwoSided = -1;
 
   void add(const float *in, const float *out, int64_t rows, int64_t width);
   double limToken() const; ///< −mean cosine
@@ -101,6 +104,9 @@ public:
   std::vector<InputStatistics> inputs;
   std::vector<FisherStatistics> fishers;
   std::vector<BlockStatistics> blocks;
+  /// Σ −log p of the texts' tokens, and how many these are (0: not measured).
+  double sumLoss = 0;
+  int64_t lossTokens = 0;
   /// Hash of each weight's f32 values, so that a file is refused for another
   /// model weight by weight: see hashWeight().
   struct WeightHash {

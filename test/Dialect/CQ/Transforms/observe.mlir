@@ -43,8 +43,9 @@ module {
   // CHECK-LABEL: func.func private @block_0_observed(
   // CHECK-SAME: %[[X:.*]]: tensor<6x8xf32>, {{.*}}, %[[BASE:[a-z0-9]+]]: index) -> tensor<6x8xf32>
   // CHECK: cq.observe input [%[[BASE]] + 0] (%[[X]]) : tensor<6x8xf32>
-  // CHECK: linalg.matmul
+  // CHECK-COUNT-2: linalg.matmul
   // CHECK-NOT: cq.observe
+  // CHECK-LABEL: func.func private @block_1(
   // GRAM-LABEL: func.func private @block_0_observed(
   // GRAM: linalg.generic
   // GRAM: cq.observe gram [%{{.*}} + 1] (%{{.*}}) : tensor<8x8xf32>

@@ -1,0 +1,50 @@
+//===- ModelFiles.cpp - Files that a module names -------------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ModelFiles.h"
+#include "cq/Support/Diagnostics.h"
+#include "cq/Support/ModulePaths.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir::cq;
+
+llvm::Expected<std::string> mlir::cq::findModule(llvm::StringRef path) {
+  llvm::SmallString<128> module(path);
+  if (llvm::sys::fs::is_directory(path))
+    llvm::sys::path::append(module, "model.mlir");
+  if (!llvm::sys::fs::exists(module))
+    return fail(module.str() +
+                " does not exist; give a module made by `cq import` or a "
+                "folder made by `cq quantize`");
+  return module.str().str();
+}
+
+llvm::Expected<std::unique_ptr<ParameterArchive>>
+mlir::cq::openParameters(const ModuleInterface &interface,
+                         llvm::StringRef modulePath) {
+  auto file = interface.attributes.getString("parameters");
+  if (!file || file->empty())
+    return fail(modulePath + " does not say where its weights are (attribute "
+                             "cq.parameters)");
+  return ParameterArchive::open(resolveBeside(modulePath, *file));
+}
+
+llvm::Expected<std::shared_ptr<Tokenizer>>
+mlir::cq::openTokenizer(const ModuleInterface &interface,
+                        llvm::StringRef modulePath,
+                        const ParameterArchive &archive) {
+  auto file = interface.attributes.getString("tokenizer");
+  if (file && !file->empty())
+    return Tokenizer::open(resolveBeside(modulePath, *file));
+  auto opened = Tokenizer::open(archive.path());
+  if (opened)
+    return opened;
+  llvm::consumeError(opened.takeError());
+  return std::shared_ptr<Tokenizer>();
+}
