@@ -36,6 +36,7 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
     solve.cherryForm = options.cherryForm;
     solve.cherryRatio = options.cherryRatio;
     solve.outer = options.outer;
+    solve.stats = options.stats;
     solve.keep.assign(options.keep.begin(), options.keep.end());
     solve.overrides.assign(options.overrides.begin(), options.overrides.end());
     pm.addPass(createCQSolveUniform(solve));
@@ -54,6 +55,7 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
   CQMaterializeParametersOptions materialize;
   materialize.parameters = options.parameters;
   materialize.parametersOut = options.parametersOut;
+  materialize.statistics = options.stats;
   materialize.progress = options.progress;
   pm.addPass(createCQMaterializeParameters(materialize));
 }

@@ -86,6 +86,9 @@ static PlanEntry decide(const WeightFacts &weight,
     entry.reason = "override " + options.overrides[*override].pattern;
   } else if (weight.feedsGather || weight.isHead) {
     entry.scheme = options.headScheme;
+    // At so many bits feedback gains nothing, and the head is the largest.
+    if (entry.quantizer == QuantizerKind::GPTQ)
+      entry.quantizer = QuantizerKind::RTN;
     entry.reason = weight.feedsGather && weight.isHead
                        ? "embedding and head share it, so it keeps 8 bits"
                    : weight.isHead ? "the head keeps 8 bits"

@@ -88,7 +88,8 @@ static cl::opt<std::string>
                 cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     quantizer("quantizer",
-              cl::desc("rtn (round to nearest) or mse (scale search)"),
+              cl::desc("rtn (round to nearest), mse (scale search) or gptq "
+                       "(error feedback); with --stats the best they allow"),
               cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     cherryForm("cherry-form",
@@ -100,7 +101,8 @@ static cl::opt<std::string>
                 cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     cherries("cherries",
-             cl::desc("What makes a cherry: quant-error or magnitude"),
+             cl::desc("What makes a cherry: magnitude, quant-error, "
+                      "activation or impact"),
              cl::sub(command), cl::cat(options));
 static cl::opt<std::string> keep("keep",
                                  cl::desc("Leave weights of matching names as "
@@ -110,6 +112,11 @@ static cl::opt<std::string>
     overrides("override",
               cl::desc("REGEX:SCHEME,… e.g. attn_v:b4-g64-symmetric-f16"),
               cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    stats("stats", cl::value_desc("file"),
+          cl::desc("Statistics of `cq calibrate`: better codes and cherries at "
+                   "the same size"),
+          cl::sub(command), cl::cat(options));
 static cl::opt<std::string> plan("plan", cl::value_desc("file"),
                                  cl::desc("Apply this plan instead of solving"),
                                  cl::sub(command), cl::cat(options));
@@ -132,6 +139,7 @@ static std::string quantizePipeline(llvm::StringRef planOut,
         {"activations", activations},
         {"keep", keep},
         {"override", overrides},
+        {"stats", stats},
         {"plan", plan},
         {"plan-out", planOut},
         {"parameters", parameters},

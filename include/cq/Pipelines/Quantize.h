@@ -33,12 +33,12 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
       *this, "scale", llvm::cl::desc("Type of scales: f16, bf16 or f32"),
       llvm::cl::init(solve.scaleType)};
   Option<std::string> quantizer{*this, "quantizer",
-                                llvm::cl::desc("rtn or mse"),
+                                llvm::cl::desc("rtn, mse or gptq"),
                                 llvm::cl::init(solve.quantizer)};
   Option<std::string> cherries{
       *this, "cherries",
       llvm::cl::desc("What makes a weight a cherry, kept precise: none, "
-                     "quant-error or magnitude"),
+                     "magnitude, quant-error, activation or impact"),
       llvm::cl::init(solve.cherries)};
   Option<std::string> cherryForm{
       *this, "cherry-form", llvm::cl::desc("none, element, column or slot"),
@@ -55,6 +55,11 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
   ListOption<std::string> overrides{
       *this, "override",
       llvm::cl::desc("REGEX:SCHEME; the first match counts")};
+  Option<std::string> stats{
+      *this, "stats",
+      llvm::cl::desc(
+          "Statistics file of `cq calibrate`; quantizer and cherries "
+          "default to the best that it allows")};
   Option<std::string> plan{
       *this, "plan",
       llvm::cl::desc("Take the decision from this file, not from the options")};

@@ -54,7 +54,8 @@ namespace {
 
 /// All chains with one signature.
 struct ChainGroup {
-  std::string name; ///< base name of the planes
+  std::string name;   ///< base name of the planes
+  std::string weight; ///< name of the source
   SmallVector<WeightChain, 1> chains;
   WeightChain &first() { return chains.front(); }
 };
@@ -69,6 +70,13 @@ struct MaterializeParameters
 
   void runOnOperation() override {
     symbols.emplace(getOperation());
+    llvm::Expected<std::unique_ptr<WeightStatistics>> opened =
+        WeightStatistics::open(statistics);
+    if (!opened) {
+      (void)fail(llvm::toString(opened.takeError()));
+      return signalPassFailure();
+    }
+    weightStatistics = std::move(*opened);
     collect();
     if (failed(parametersOut.empty() ? materializeInline() : materializeAll()))
       return signalPassFailure();
@@ -110,6 +118,7 @@ private:
       if (fresh) {
         it->second = &groups.emplace_back();
         std::string name = nameOf(*chain, unnamed);
+        it->second->weight = name;
         if (chain->slice >= 0)
           name += "." + std::to_string(chain->slice);
         unsigned again = taken[name]++;
@@ -122,6 +131,20 @@ private:
 
   static bool isExtern(ml_program::GlobalOp global) {
     return isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr());
+  }
+
+  llvm::Expected<PackedWeight> evaluateGroup(ChainGroup &group,
+                                             std::vector<float> numbers) {
+    llvm::Expected<EvaluatedWeight> result =
+        evaluate(group.first(), std::move(numbers), group.weight,
+                 weightStatistics.get(), threadCount());
+    if (!result)
+      return result.takeError();
+    if (!result->fallback.empty()) {
+      ++numFallbacks;
+      emitRemark(group.first().pack.getLoc()) << result->fallback;
+    }
+    return std::move(result->packed);
   }
 
   //===--------------------------------------------------------------------===//
@@ -159,7 +182,7 @@ private:
       return success();
     llvm::Expected<std::vector<float>> numbers = readElements(elements);
     llvm::Expected<PackedWeight> packed =
-        numbers ? evaluate(chain, std::move(*numbers), threadCount())
+        numbers ? evaluateGroup(group, std::move(*numbers))
                 : llvm::Expected<PackedWeight>(numbers.takeError());
     if (!packed)
       return fail("weight '" + group.name +
@@ -372,10 +395,8 @@ private:
     }
     for (ChainGroup *group : parameter.groups) {
       bool last = group == parameter.groups.back();
-      llvm::Expected<PackedWeight> packed =
-          evaluate(group->first(),
-                   last ? std::move(numbers) : std::vector<float>(numbers),
-                   threadCount());
+      llvm::Expected<PackedWeight> packed = evaluateGroup(
+          *group, last ? std::move(numbers) : std::vector<float>(numbers));
       if (!packed)
         return fails(packed.takeError());
       for (ArrayRef<uint8_t> bytes : planeBytesOf(*packed)) {
@@ -436,6 +457,7 @@ private:
   }
 
   std::optional<SymbolTable> symbols;
+  std::shared_ptr<WeightStatistics> weightStatistics; ///< null without
   DenseSet<Operation *> chainPacks;
   std::deque<ChainGroup> groups; ///< in order; addresses stay
   SmallVector<ml_program::GlobalOp> unneeded;

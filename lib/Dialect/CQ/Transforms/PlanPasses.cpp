@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "WeightStatistics.h"
 #include "cq/Analysis/PlanAttributes.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Dialect/CQ/Transforms/Passes.h"
@@ -47,7 +48,14 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
     WeightTracing tracing(getOperation());
     tracing.solve();
     std::vector<WeightFacts> facts = getWeightFacts(tracing);
-    llvm::Expected<UniformPlanOptions> options = readOptions();
+    llvm::Expected<std::unique_ptr<WeightStatistics>> opened =
+        WeightStatistics::open(stats);
+    if (!opened) {
+      (void)fail(getOperation(), opened.takeError());
+      return signalPassFailure();
+    }
+    weightStatistics = std::move(*opened);
+    llvm::Expected<UniformPlanOptions> options = readOptions(facts);
     if (!options) {
       (void)fail(getOperation(), options.takeError());
       return signalPassFailure();
@@ -58,6 +66,10 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
       return signalPassFailure();
     }
     keepWhatWouldGrow(tracing, *plan);
+    if (llvm::Error error = checkStatistics(*plan)) {
+      (void)fail(getOperation(), std::move(error));
+      return signalPassFailure();
+    }
     for (const PlanEntry &entry : plan->entries) {
       ++numPlanned;
       if (entry.keep)
@@ -96,8 +108,54 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
       }
   }
 
+  /// The best quantizer that can be had for all weights: one for all, because
+  /// weights that enter one argument must agree.
+  QuantizerKind defaultQuantizer(ArrayRef<WeightFacts> facts) {
+    if (!weightStatistics)
+      return QuantizerKind::RTN;
+    const StatisticsReader &reader = weightStatistics->reader();
+    bool moments = true, gram = true;
+    for (const WeightFacts &weight : facts) {
+      if (weight.isHead || weight.feedsGather)
+        continue;
+      moments &= reader.hasInput(weight.name);
+      gram &= reader.hasGram(weight.name);
+    }
+    auto kind = gram      ? QuantizerKind::GPTQ
+                : moments ? QuantizerKind::MSE
+                          : QuantizerKind::RTN;
+    remarkOn(getOperation())
+        << "quantizer " << stringifyQuantizerKind(kind) << ": " << reader.path()
+        << " has "
+        << (gram      ? "the Gram matrix of every weight's input"
+            : moments ? "the second moments of every weight's input, but not "
+                        "their Gram matrices"
+                      : "no moments of some weights' inputs");
+    return kind;
+  }
+
+  /// Statistics that the plan needs are an error here, where nothing has been
+  /// read or written yet. Without a file the module may stay symbolic.
+  llvm::Error checkStatistics(const Plan &plan) {
+    for (const PlanEntry &entry : plan.entries) {
+      if (entry.keep || !weightStatistics)
+        continue;
+      std::optional<CherryCriterion> criterion;
+      if (entry.cherries.form != CherryForm::None)
+        criterion = entry.criterion;
+      if (llvm::Error error =
+              checkAvailable(entry.weight, entry.quantizer, criterion,
+                             &weightStatistics->reader()))
+        return llvm::createStringError("weight '" + entry.weight + "': " +
+                                       llvm::toString(std::move(error)));
+    }
+    return llvm::Error::success();
+  }
+
+  std::shared_ptr<WeightStatistics> weightStatistics; ///< null without
+
   /// The options' words as values of the codec.
-  llvm::Expected<UniformPlanOptions> readOptions() {
+  llvm::Expected<UniformPlanOptions> readOptions(ArrayRef<WeightFacts> facts) {
     UniformPlanOptions out;
     std::string text =
         "b" + std::to_string(bits) + "-" +
@@ -115,7 +173,8 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
       return llvm::createStringError("'" + value + "' is no value of option '" +
                                      option + "'");
     };
-    auto kind = parseQuantizerKind(quantizer);
+    auto kind = quantizer.empty() ? std::optional(defaultQuantizer(facts))
+                                  : parseQuantizerKind(quantizer);
     if (!kind)
       return unknown("quantizer", quantizer);
     out.quantizer = *kind;

@@ -72,70 +72,91 @@ PlaneBuilder::build(Value root, const WeightDims &dims,
   return buildChain(root, getForm(root, dims, consumption), entries);
 }
 
+/// The source as its matrices: [batch,] rows, columns.
+static Value createStack(OpBuilder &b, Location loc, Value root,
+                         const WeightForm &form) {
+  SmallVector<int64_t> shape{form.transposed ? form.k : form.n,
+                             form.transposed ? form.n : form.k};
+  if (form.batch != 1)
+    shape.insert(shape.begin(), form.batch);
+  return createReshape(b, loc, root, shape);
+}
+
+static Value createOriented(OpBuilder &b, Location loc, Value matrix,
+                            const WeightForm &form) {
+  if (form.transposed)
+    matrix = createTranspose(b, loc, matrix, {1, 0});
+  return createFloatCast(b, loc, matrix, b.getF32Type());
+}
+
+Value cq::createMatrix(OpBuilder &b, Location loc, Value root,
+                       const WeightForm &form) {
+  return createOriented(b, loc, createStack(b, loc, root, form), form);
+}
+
+QuantizedMatrix cq::createPlanes(OpBuilder &b, Location loc, Value matrix,
+                                 const PlanEntry &entry) {
+  MLIRContext *context = b.getContext();
+  PlannedAttributes attrs(context, entry);
+  PlaneTypes types = cantFail(PlaneTypes::get(
+      context, entry.n, entry.k, attrs.scheme, attrs.layout, attrs.cherries));
+  int64_t groups = entry.scheme.numGroups(entry.k);
+  QuantizedMatrix result;
+  result.codesType = RankedTensorType::get({entry.n, entry.k}, b.getI8Type());
+  result.scalesType =
+      RankedTensorType::get({entry.n, groups}, types.scales.getElementType());
+  if (types.zeros)
+    result.zerosType = RankedTensorType::get({entry.n, groups}, b.getI8Type());
+  Planes &planes = result.packed;
+  // Cherries before scales: they take no part in the ranges of their groups.
+  if (attrs.cherries)
+    planes.cherryColumns = ExtractCherriesOp::create(
+        b, loc, types.cherryColumns, matrix, attrs.scheme, attrs.cherries,
+        attrs.criterion);
+  auto quantize = QuantizeOp::create(
+      b, loc, result.codesType, result.scalesType, result.zerosType,
+      types.cherryDeltas, matrix, planes.cherryColumns, attrs.scheme,
+      attrs.quantizer, attrs.cherries);
+  planes.cherryDeltas = quantize.getCherryDeltas();
+  auto pack = PackOp::create(b, loc, types.codes, types.scales, types.zeros,
+                             quantize.getCodes(), quantize.getScales(),
+                             quantize.getZeros(), attrs.scheme, attrs.layout);
+  planes.codes = pack.getPackedCodes();
+  planes.scales = pack.getPackedScales();
+  planes.zeros = pack.getPackedZeros();
+  return result;
+}
+
 SmallVector<Planes, 1>
 PlaneBuilder::buildChain(Value root, const WeightForm &form,
                          ArrayRef<const PlanEntry *> entries) {
   OpBuilder b(root.getContext());
   b.setInsertionPointAfterValue(root);
   Location loc = root.getLoc();
-  MLIRContext *context = root.getContext();
-  int64_t rows = form.transposed ? form.k : form.n;
-  int64_t columns = form.transposed ? form.n : form.k;
-  SmallVector<int64_t> shape{rows, columns};
-  if (form.batch != 1)
-    shape.insert(shape.begin(), form.batch);
-  Value stack = createReshape(b, loc, root, shape);
-
+  Value stack = createStack(b, loc, root, form);
   SmallVector<Planes, 1> result;
   for (int64_t e = 0; e < form.batch; ++e) {
-    const PlanEntry &entry = *entries[e];
-    PlannedAttributes attrs(context, entry);
-    PlaneTypes types = cantFail(PlaneTypes::get(
-        context, form.n, form.k, attrs.scheme, attrs.layout, attrs.cherries));
-    int64_t groups = entry.scheme.numGroups(form.k);
-    Type i8 = b.getI8Type();
-    auto codesType = RankedTensorType::get({form.n, form.k}, i8);
-    auto scalesType =
-        RankedTensorType::get({form.n, groups}, types.scales.getElementType());
-    auto zerosType = RankedTensorType::get({form.n, groups}, i8);
     Value matrix = stack;
     if (form.batch != 1) {
+      ArrayRef<int64_t> shape = cast<ShapedType>(stack.getType()).getShape();
       SmallVector<OpFoldResult> offsets{b.getIndexAttr(e), b.getIndexAttr(0),
                                         b.getIndexAttr(0)};
-      SmallVector<OpFoldResult> sizes{b.getIndexAttr(1), b.getIndexAttr(rows),
-                                      b.getIndexAttr(columns)};
+      SmallVector<OpFoldResult> sizes{b.getIndexAttr(1),
+                                      b.getIndexAttr(shape[1]),
+                                      b.getIndexAttr(shape[2])};
       SmallVector<OpFoldResult> strides(3, b.getIndexAttr(1));
       auto type = RankedTensorType::get(
-          {rows, columns}, cast<ShapedType>(stack.getType()).getElementType());
+          shape.drop_front(),
+          cast<ShapedType>(stack.getType()).getElementType());
       matrix = tensor::ExtractSliceOp::create(b, loc, type, stack, offsets,
                                               sizes, strides);
     }
-    if (form.transposed)
-      matrix = createTranspose(b, loc, matrix, {1, 0});
-    matrix = createFloatCast(b, loc, matrix, b.getF32Type());
-    Planes planes;
-    // Cherries before scales: they take no part in the ranges of their groups.
-    if (attrs.cherries)
-      planes.cherryColumns = ExtractCherriesOp::create(
-          b, loc, types.cherryColumns, matrix, attrs.scheme, attrs.cherries,
-          attrs.criterion);
-    auto quantize = QuantizeOp::create(
-        b, loc, codesType, scalesType, types.zeros ? zerosType : Type(),
-        types.cherryDeltas, matrix, planes.cherryColumns, attrs.scheme,
-        attrs.quantizer, attrs.cherries);
-    planes.cherryDeltas = quantize.getCherryDeltas();
-    auto pack = PackOp::create(b, loc, types.codes, types.scales, types.zeros,
-                               quantize.getCodes(), quantize.getScales(),
-                               quantize.getZeros(), attrs.scheme, attrs.layout);
-    planes.codes = pack.getPackedCodes();
-    planes.scales = pack.getPackedScales();
-    planes.zeros = pack.getPackedZeros();
-    result.push_back(planes);
+    matrix = createOriented(b, loc, matrix, form);
+    result.push_back(createPlanes(b, loc, matrix, *entries[e]).packed);
   }
   return result;
 }
 
-/// The planes that exist, in order.
 static SmallVector<Value *> present(Planes &planes) {
   SmallVector<Value *> all{&planes.codes, &planes.scales, &planes.zeros,
                            &planes.cherryColumns, &planes.cherryDeltas};

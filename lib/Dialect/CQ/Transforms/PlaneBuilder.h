@@ -12,6 +12,7 @@
 #include "cq/Analysis/WeightDims.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Solver/Plan.h"
+#include "mlir/IR/Builders.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace mlir::cq {
@@ -25,6 +26,19 @@ struct PlannedAttributes {
   CriterionAttr criterion;
   PlannedAttributes(MLIRContext *context, const PlanEntry &entry);
 };
+
+/// extract_cherries → quantize → pack over one matrix.
+struct QuantizedMatrix {
+  Planes packed;
+  RankedTensorType codesType, scalesType,
+      zerosType; ///< before pack; may be null
+};
+/// The matrix [N, K] in f32 that a source of form `form` (no stack) holds.
+Value createMatrix(OpBuilder &b, Location loc, Value root,
+                   const WeightForm &form);
+/// Planes of a matrix [entry.n, entry.k] in f32.
+QuantizedMatrix createPlanes(OpBuilder &b, Location loc, Value matrix,
+                             const PlanEntry &entry);
 
 /// Builds the planes of weights, each once: next to constants and global loads
 /// as a chain extract_cherries → quantize → pack, for arguments of private

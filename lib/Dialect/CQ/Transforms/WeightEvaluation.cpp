@@ -206,9 +206,9 @@ llvm::Expected<std::vector<float>> cq::readElements(ElementsAttr elements) {
   return std::vector<float>(count, one->front());
 }
 
-/// [rows, columns] → [columns, rows], in blocks that fit a cache.
-static std::vector<float> transpose(const std::vector<float> &in, int64_t rows,
-                                    int64_t columns) {
+// In blocks that fit a cache.
+std::vector<float> cq::transpose(const std::vector<float> &in, int64_t rows,
+                                 int64_t columns) {
   constexpr int64_t block = 32;
   std::vector<float> out(in.size());
   for (int64_t r0 = 0; r0 < rows; r0 += block)
@@ -236,32 +236,48 @@ static void replay(Value value, Value source, std::vector<float> &numbers) {
   }
 }
 
-llvm::Expected<PackedWeight> cq::evaluate(const WeightChain &chain,
-                                          std::vector<float> numbers,
-                                          unsigned threads) {
+llvm::Expected<EvaluatedWeight>
+cq::evaluate(const WeightChain &chain, std::vector<float> numbers,
+             StringRef weight, WeightStatistics *statistics, unsigned threads) {
+  // Statistics speak of the tensor as its archive holds it.
+  if (auto source = typeOf(chain.source); statistics && source.getRank() == 2)
+    if (llvm::Error error = statistics->reader().checkWeight(
+            weight, numbers.data(), source.getDimSize(0), source.getDimSize(1)))
+      return std::move(error);
   QuantizeOp quantize = chain.quantize;
   replay(quantize.getWeight(), chain.source, numbers);
   auto type = typeOf(quantize.getWeight());
   int64_t n = type.getDimSize(0), k = type.getDimSize(1);
-  Scheme scheme = quantize.getScheme().getScheme();
+  std::string matrix = weight.str();
+  if (chain.slice >= 0)
+    matrix += "." + std::to_string(chain.slice);
+  std::optional<CherryCriterion> criterion;
+  if (ExtractCherriesOp extract = chain.extract)
+    criterion = extract.getCriterion().getCriterion();
+  llvm::Expected<WeightKnowledge> known =
+      learnAbout(matrix, n, k, quantize.getQuantizer().getKind(), criterion,
+                 statistics, threads);
+  if (!known)
+    return known.takeError();
+
   CherryPositions positions;
   const CherryPositions *cherries = nullptr;
-  if (chain.extract) {
-    ExtractCherriesOp extract = chain.extract;
+  if (ExtractCherriesOp extract = chain.extract) {
     auto selected = selectCherries(
-        numbers.data(), n, k, extract.getCherries().getSpec(),
-        extract.getCriterion().getCriterion(), extract.getScheme().getScheme(),
-        {nullptr, nullptr, nullptr, threads});
+        numbers.data(), n, k, extract.getCherries().getSpec(), *criterion,
+        extract.getScheme().getScheme(), known->cherryInputs(threads));
     if (!selected)
       return selected.takeError();
     positions = std::move(*selected);
     cherries = &positions;
   }
-  auto quantized = quantizeWeight(numbers.data(), n, k, scheme,
-                                  quantize.getQuantizer().getKind(), cherries,
-                                  {nullptr, threads});
+  auto quantized = quantizeWeight(
+      numbers.data(), n, k, quantize.getScheme().getScheme(), known->quantizer,
+      cherries, known->quantizerInputs(threads));
   if (!quantized)
     return quantized.takeError();
   PackOp pack = chain.pack;
-  return packWeight(*quantized, cherries, pack.getLayout().getLayout());
+  return EvaluatedWeight{
+      packWeight(*quantized, cherries, pack.getLayout().getLayout()),
+      std::move(known->fallback)};
 }

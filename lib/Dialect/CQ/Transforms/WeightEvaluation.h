@@ -15,6 +15,7 @@
 #ifndef CQ_LIB_DIALECT_CQ_TRANSFORMS_WEIGHTEVALUATION_H
 #define CQ_LIB_DIALECT_CQ_TRANSFORMS_WEIGHTEVALUATION_H
 
+#include "WeightStatistics.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Model/Parameters.h"
 #include "mlir/IR/SymbolTable.h"
@@ -55,10 +56,24 @@ ml_program::GlobalOp getGlobal(Value source, const SymbolTable &symbols);
 /// short).
 llvm::Expected<std::vector<float>> readElements(ElementsAttr elements);
 
-/// Applies the chain to its source's numbers (consumed).
-llvm::Expected<PackedWeight> evaluate(const WeightChain &chain,
-                                      std::vector<float> numbers,
-                                      unsigned threads);
+/// What evaluating a chain gave.
+struct EvaluatedWeight {
+  PackedWeight packed;
+  /// That another quantizer was used than asked for, and why; else empty.
+  std::string fallback;
+};
+
+/// Applies the chain to its source's numbers (consumed). `weight` is the name
+/// of the source; that of a matrix in a stack is `weight`.slice. `statistics`
+/// may be null. Errors: what the codec refuses, statistics that are needed and
+/// absent or that were measured on other values.
+llvm::Expected<EvaluatedWeight>
+evaluate(const WeightChain &chain, std::vector<float> numbers, StringRef weight,
+         WeightStatistics *statistics, unsigned threads);
+
+/// [rows, columns] → [columns, rows].
+std::vector<float> transpose(const std::vector<float> &in, int64_t rows,
+                             int64_t columns);
 
 /// Bytes of the planes in the order of WeightChain::planes().
 SmallVector<ArrayRef<uint8_t>, 5> planeBytesOf(const PackedWeight &packed);

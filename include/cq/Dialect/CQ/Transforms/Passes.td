@@ -40,6 +40,45 @@ def CQAnnotateWeights : CQ_ModulePass<"cq-annotate-weights"> {
     Statistic<"numObstacles", "num-obstacles", "Weights that cannot be quantized">];
 }
 
+def CQAnnotateImpact : CQ_ModulePass<"cq-annotate-impact"> {
+  let summary = "Write what calibration measured beside every weight";
+  let description = [{
+    Adds `cq.impact` to every `arith.constant` and `ml_program.global` that is a
+    weight: which statistics there are (moments, Gram matrix, Fisher and its
+    kind), on how many tokens, and for each criterion with numbers (impact,
+    magnitude, activation) mean, maximum and heterogeneity score (mean of the top
+    1 % over the maximum of the rest). Nothing is decided here. A weight whose
+    values are not those that were measured is an error.
+  }];
+  let options = [
+    Option<"stats", "stats", "std::string", "\"\"", "Statistics file of `cq calibrate`">,
+    Option<"parameters", "parameters", "std::string", "\"\"", "Archive of weights by reference (default: the module's)">];
+  let statistics = [
+    Statistic<"numAnnotated", "num-annotated", "Weights with statistics">,
+    Statistic<"numUnmeasured", "num-unmeasured", "Weights the file does not know">];
+}
+
+def CQExtractCherries : CQ_ModulePass<"cq-extract-cherries"> {
+  let summary = "Replace weights by what cherries and quantization leave of them";
+  let description = [{
+    For developing passes: behind each weight that feeds products only stand
+    extract_cherries, quantize and pack, then unpack, dequantize and
+    scatter_cherries, and whoever read the weight reads what comes out. The
+    module computes on as before, with decoded numbers, and
+    `cq-materialize-parameters` evaluates the chains. `cq-apply-plan` is what
+    models are quantized with.
+  }];
+  let options = [
+    Option<"criterion", "criterion", "std::string", "\"magnitude\"", "impact, magnitude, activation or quant-error">,
+    Option<"form", "form", "std::string", "\"slot\"", "element, column or slot">,
+    Option<"ratio", "ratio", "double", "1.0 / 256", "Share of the weights that are cherries">,
+    Option<"scheme", "scheme", "std::string", "\"b3-g128-symmetric-f16\"", "Scheme of the rest">,
+    Option<"quantizer", "quantizer", "std::string", "\"rtn\"", "rtn, mse or gptq">,
+    Option<"stats", "stats", "std::string", "\"\"", "Statistics file: checked for what criterion and quantizer need">];
+  let statistics = [
+    Statistic<"numExtracted", "num-extracted", "Weights with cherries taken out">];
+}
+
 def CQSolveUniform : CQ_ModulePass<"cq-solve-uniform"> {
   let summary = "Decide: every weight the same scheme";
   let description = [{
@@ -52,11 +91,12 @@ def CQSolveUniform : CQ_ModulePass<"cq-solve-uniform"> {
     Option<"groupSize", "group-size", "std::string", "\"128\"", "Columns that share a scale: 32, 64, 128 or row (0)">,
     Option<"grid", "grid", "std::string", "\"symmetric\"", "symmetric, affine or half-step">,
     Option<"scaleType", "scale", "std::string", "\"f16\"", "Type of scales: f16, bf16 or f32">,
-    Option<"quantizer", "quantizer", "std::string", "\"rtn\"", "rtn (min-max) or mse (scale search)">,
-    Option<"cherries", "cherries", "std::string", "\"\"", "What makes a weight a cherry: none, quant-error or magnitude (default: magnitude up to 4 bits, none above)">,
+    Option<"quantizer", "quantizer", "std::string", "\"\"", "rtn (min-max), mse (scale search) or gptq (error feedback); default: rtn, and with stats the best that they allow">,
+    Option<"cherries", "cherries", "std::string", "\"\"", "What makes a weight a cherry: none, magnitude, quant-error, activation or impact (default: magnitude up to 4 bits, none above)">,
     Option<"cherryForm", "cherry-form", "std::string", "\"\"", "How cherries are stored: none, element, column or slot">,
     Option<"cherryRatio", "cherry-ratio", "double", "1.0 / 256", "Share of the weights that are cherries">,
     Option<"outer", "outer", "std::string", "\"b8-g64-symmetric-f16\"", "Scheme of embeddings and the head">,
+    Option<"stats", "stats", "std::string", "\"\"", "Statistics file of `cq calibrate`, which decides what the choice may be">,
     ListOption<"keep", "keep", "std::string", "Regular expressions of weights to leave as they are">,
     ListOption<"overrides", "override", "std::string", "REGEX:SCHEME, e.g. attn_v:b4-g64; the first match counts">];
   let statistics = [
@@ -106,15 +146,23 @@ def CQMaterializeParameters : CQ_ModulePass<"cq-materialize-parameters"> {
     tensor by tensor from one archive into another, and become globals named
     "<weight>:codes", "<weight>:scales"…; other tensors the module refers to are
     copied as f32, so that the new archive is complete.
+
+    Chains whose quantizer or criterion needs to know a weight's input or its
+    gradients are evaluated with `statistics`, a weight at a time; weights that
+    read one input share the factorisation of its second moments. Statistics
+    measured on other values are refused. Where second moments cannot be
+    factorised a remark says that weighted mse was used.
   }];
   let options = [
     Option<"parameters", "parameters", "std::string", "\"\"", "Archive to read (GGUF, safetensors, llama2.c)">,
     Option<"parametersOut", "parameters-out", "std::string", "\"\"", "safetensors archive to write">,
+    Option<"statistics", "statistics", "std::string", "\"\"", "Statistics file of `cq calibrate`: gptq and the criteria impact and activation need it, mse and quant-error use it">,
     Option<"threads", "threads", "unsigned", "0", "Threads (0: all); the bytes do not depend on it">,
     Option<"progress", "progress", "bool", "false", "Show a line of progress a tensor on stderr">];
   let statistics = [
     Statistic<"numWeights", "num-weights", "Weights evaluated">,
     Statistic<"numBytes", "num-bytes", "Bytes of their planes">,
+    Statistic<"numFallbacks", "num-fallbacks", "Weights quantized by mse because gptq could not">,
     Statistic<"numCopied", "num-copied", "Tensors copied unchanged">];
 }
 
