@@ -50,3 +50,9 @@ if shutil.which("mlir-opt", path=config.environment["PATH"]):
     config.available_features.add("mlir-opt")
 if subprocess.run([config.python_executable, "-c", "import numpy"], capture_output=True).returncode == 0:
     config.available_features.add("numpy")
+# HiGHS, an independent solver: scripts/test puts PyPI's highspy into CQ_HIGHSPY.
+highspy = os.environ.get("CQ_HIGHSPY", "")
+config.environment["PYTHONPATH"] = highspy
+if subprocess.run([config.python_executable, "-c", "import highspy"], capture_output=True,
+                  env=dict(os.environ, PYTHONPATH=highspy)).returncode == 0:
+    config.available_features.add("highspy")

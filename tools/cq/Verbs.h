@@ -33,6 +33,7 @@ Verb importVerb();
 Verb calibrateVerb();
 Verb quantizeVerb();
 Verb runVerb();
+Verb solveVerb();
 Verb evalVerb();
 Verb inspectVerb();
 

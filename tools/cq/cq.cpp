@@ -25,6 +25,7 @@ static const char overview[] =
   cq quantize smollm2.mlir --bits=3 -o small/     plan, quantize, pack: a self-contained folder
   cq run small/ --chat --prompt "Hello"           compile for this CPU, stream an answer
   cq eval small/ --against smollm2.mlir           perplexity and KL divergence
+  cq solve problem.json                           which choice for which layer: the solver alone
   cq inspect FILE                                 what is in a model, checkpoint or folder
 
   `cq VERB --help` explains one verb; cq-opt has every step as a pass.
@@ -37,7 +38,8 @@ int main(int argc, char **argv) {
   tool::programPath = argv[0];
   std::vector<tool::Verb> verbs = {tool::importVerb(),   tool::calibrateVerb(),
                                    tool::quantizeVerb(), tool::runVerb(),
-                                   tool::evalVerb(),     tool::inspectVerb()};
+                                   tool::evalVerb(),     tool::inspectVerb(),
+                                   tool::solveVerb()};
   if (argc < 2) {
     llvm::errs() << overview;
     return 1;
