@@ -37,6 +37,27 @@ static llvm::json::Value entryToJSON(const PlanEntry &entry) {
         {"count", entry.cherries.count},
         {"criterion", stringifyCherryCriterion(entry.criterion)}};
   object["bytes"] = entry.bytes();
+  if (!entry.candidates.empty()) {
+    llvm::json::Array candidates;
+    for (const PlanCandidate &candidate : entry.candidates)
+      candidates.push_back(llvm::json::Object{{"choice", candidate.choice},
+                                              {"bytes", candidate.bytes},
+                                              {"loss", candidate.loss}});
+    object["candidates"] = std::move(candidates);
+  }
+  return object;
+}
+
+static llvm::json::Value decisionToJSON(const PlanDecision &decision) {
+  llvm::json::Object object{{"method", decision.method},
+                            {"loss", decision.loss},
+                            {"budget", decision.budget},
+                            {"bytes", decision.bytes},
+                            {"other_bytes", decision.otherBytes},
+                            {"predicted_loss", decision.predictedLoss},
+                            {"price", decision.price}};
+  if (decision.bound)
+    object["bound"] = *decision.bound;
   return object;
 }
 
@@ -45,13 +66,58 @@ llvm::json::Value Plan::toJSON() const {
   for (const PlanEntry &entry : entries)
     weights.push_back(entryToJSON(entry));
   PlanTotals sum = totals();
-  return llvm::json::Object{
+  llvm::json::Object object{
       {"cq_plan", version},
       {"weights", std::move(weights)},
       {"totals", llvm::json::Object{{"weights", sum.weights},
                                     {"bytes", sum.bytes},
                                     {"kept_weights", sum.keptWeights},
                                     {"bits_per_weight", sum.bitsPerWeight()}}}};
+  if (decision)
+    object["decision"] = decisionToJSON(*decision);
+  return object;
+}
+
+static constexpr int64_t maxBytes = int64_t(1) << 53;
+
+static llvm::Error readCandidates(FieldReader &fields, const std::string &where,
+                                  PlanEntry &entry) {
+  if (!fields.has("candidates"))
+    return llvm::Error::success();
+  const llvm::json::Array *list = fields.array("candidates");
+  for (size_t i = 0; list && i < list->size(); ++i) {
+    std::string place = llvm::formatv("{0}, candidate {1}", where, i);
+    const llvm::json::Object *object = (*list)[i].getAsObject();
+    if (!object)
+      return llvm::createStringError(place + " is not an object");
+    FieldReader inner(*object, place);
+    PlanCandidate candidate;
+    candidate.choice = inner.text("choice");
+    candidate.bytes = inner.integer("bytes", 0, maxBytes);
+    candidate.loss = inner.number("loss");
+    if (llvm::Error error = inner.finish())
+      return error;
+    entry.candidates.push_back(std::move(candidate));
+  }
+  return llvm::Error::success();
+}
+
+static llvm::Expected<PlanDecision>
+readDecision(const llvm::json::Object &object, const std::string &where) {
+  FieldReader fields(object, where);
+  PlanDecision decision;
+  decision.method = fields.text("method");
+  decision.loss = fields.text("loss");
+  decision.budget = fields.integer("budget", 0, maxBytes);
+  decision.bytes = fields.integer("bytes", 0, maxBytes);
+  decision.otherBytes = fields.integer("other_bytes", 0, maxBytes);
+  decision.predictedLoss = fields.number("predicted_loss");
+  decision.price = fields.number("price");
+  if (fields.has("bound"))
+    decision.bound = fields.number("bound");
+  if (llvm::Error error = fields.finish())
+    return std::move(error);
+  return decision;
 }
 
 static void readShape(FieldReader &fields, PlanEntry &entry) {
@@ -88,7 +154,7 @@ static llvm::Expected<PlanEntry> readEntry(const llvm::json::Value &value,
   if (entry.keep) {
     // A weight can be turned to `keep` by adding one field.
     for (const char *key :
-         {"scheme", "quantizer", "layout", "cherries", "bytes"})
+         {"scheme", "quantizer", "layout", "cherries", "bytes", "candidates"})
       fields.ignore(key);
     if (llvm::Error error = fields.finish())
       return std::move(error);
@@ -113,6 +179,8 @@ static llvm::Expected<PlanEntry> readEntry(const llvm::json::Value &value,
   }
   // Written for people and for verifyPlan's comparison; not needed to apply.
   fields.ignore("bytes");
+  if (llvm::Error error = readCandidates(fields, where, entry))
+    return std::move(error);
   if (llvm::Error error = fields.finish())
     return std::move(error);
   return entry;
@@ -127,7 +195,8 @@ llvm::Expected<Plan> Plan::fromJSON(llvm::StringRef text,
   if (!object || !object->getInteger("cq_plan"))
     return llvm::createStringError(origin +
                                    " is not a plan: it has no field 'cq_plan'");
-  if (*object->getInteger("cq_plan") != version)
+  if (int64_t found = *object->getInteger("cq_plan");
+      found < 1 || found > version)
     return llvm::createStringError(
         llvm::formatv("the plan {0} has version {1} and this cq reads version "
                       "{2}; make it anew with plan-out=",
@@ -147,6 +216,13 @@ llvm::Expected<Plan> Plan::fromJSON(llvm::StringRef text,
                                        entry->weight + "' appears twice");
       plan.entries.push_back(std::move(*entry));
     }
+  }
+  if (const llvm::json::Object *decision = fields.child("decision")) {
+    auto read =
+        readDecision(*decision, ("the plan " + origin + ": decision").str());
+    if (!read)
+      return read.takeError();
+    plan.decision = std::move(*read);
   }
   if (llvm::Error error = fields.finish())
     return std::move(error);

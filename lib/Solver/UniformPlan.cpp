@@ -8,7 +8,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Solver/UniformPlan.h"
-#include "llvm/Support/Regex.h"
+#include "NamePatterns.h"
 
 using namespace mlir::cq;
 
@@ -24,52 +24,6 @@ llvm::Expected<SchemeOverride> SchemeOverride::parse(llvm::StringRef text) {
                                    "': " + llvm::toString(parsed.takeError()));
   return SchemeOverride{pattern.str(), *parsed};
 }
-
-namespace {
-
-/// Compiled patterns that remember whether they matched anything.
-class Patterns {
-public:
-  llvm::Error add(const std::string &pattern) {
-    llvm::Regex regex(pattern);
-    std::string problem;
-    if (!regex.isValid(problem))
-      return llvm::createStringError("the regular expression '" + pattern +
-                                     "' is not valid: " + problem);
-    regexes.push_back({pattern, std::move(regex), false});
-    return llvm::Error::success();
-  }
-  /// Index of the first pattern found in `name`.
-  std::optional<size_t> match(llvm::StringRef name) {
-    std::optional<size_t> first;
-    for (auto [index, item] : llvm::enumerate(regexes)) {
-      if (!item.regex.match(name))
-        continue;
-      item.used = true;
-      if (!first)
-        first = index;
-    }
-    return first;
-  }
-  llvm::Error checkAllUsed(llvm::StringRef option) const {
-    for (const Item &item : regexes)
-      if (!item.used)
-        return llvm::createStringError(
-            option + "='" + item.pattern +
-            "' matches no weight of the model; cq-print-weights lists them");
-    return llvm::Error::success();
-  }
-
-private:
-  struct Item {
-    std::string pattern;
-    llvm::Regex regex;
-    bool used;
-  };
-  std::vector<Item> regexes;
-};
-
-} // namespace
 
 static PlanEntry decide(const WeightFacts &weight,
                         const UniformPlanOptions &options,
@@ -118,7 +72,7 @@ llvm::Expected<Plan> mlir::cq::solveUniform(llvm::ArrayRef<WeightFacts> facts,
       !(options.cherryRatio > 0 && options.cherryRatio <= 0.5))
     return llvm::createStringError(
         "the cherry ratio must be above 0 and at most 0.5");
-  Patterns keep, overrides;
+  NamePatterns keep, overrides;
   for (const std::string &pattern : options.keep)
     if (llvm::Error error = keep.add(pattern))
       return std::move(error);

@@ -20,6 +20,7 @@
 #include "cq/Codec/Layout.h"
 #include "cq/Codec/Quantizer.h"
 #include "llvm/Support/JSON.h"
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,29 @@ struct WeightFacts {
   int64_t n = 0, k = 0;     ///< [out_features, in_features]
   bool feedsGather = false; ///< an embedding: rows are looked up
   bool isHead = false;      ///< its product is the model's logits
+  /// Weights of one number enter one argument of a shared function: its code is
+  /// one, so they are stored in one way. −1: none.
+  int64_t sharedArgument = -1;
+  /// Weights of one number multiply one input (q, k, v; gate, up). −1: alone.
+  int64_t fusedInput = -1;
+};
+
+/// What a weight could have become, for the record.
+struct PlanCandidate {
+  std::string choice; ///< StorageChoice::str()
+  int64_t bytes = 0;
+  double loss = 0;
+};
+
+/// How a plan came about, for the record.
+struct PlanDecision {
+  std::string method;            ///< "exact", "lim", "by hand"…
+  std::string loss;              ///< kind of loss, MeasurementHeader::loss
+  int64_t budget = 0, bytes = 0; ///< of the budget, what is spent
+  int64_t otherBytes = 0;        ///< of both, what was not to be decided
+  double predictedLoss = 0;
+  std::optional<double> bound; ///< no plan within the budget is below
+  double price = 0;            ///< loss that one more byte would save
 };
 
 /// How one weight is stored.
@@ -43,7 +67,8 @@ struct PlanEntry {
   LayoutKind layout = LayoutKind::Panel16;
   CherrySpec cherries;
   CherryCriterion criterion = CherryCriterion::QuantError;
-  std::string reason; ///< why, for people
+  std::string reason;                    ///< why, for people
+  std::vector<PlanCandidate> candidates; ///< record; empty: there was no choice
 
   /// Exact bytes of the planes; 0 for a kept weight.
   int64_t bytes() const;
@@ -62,8 +87,10 @@ struct PlanTotals {
 };
 
 struct Plan {
-  static constexpr int64_t version = 1;
+  /// Version 1 lacks the records and is still read.
+  static constexpr int64_t version = 2;
   std::vector<PlanEntry> entries;
+  std::optional<PlanDecision> decision;
 
   /// Null when the plan does not mention the weight.
   const PlanEntry *find(llvm::StringRef weight) const;

@@ -102,7 +102,7 @@ TEST(PlanTest, MalformedFilesAreOneSentence) {
   const std::pair<std::string, const char *> cases[] = {
       {"", ""},
       {"[]", "cq_plan"},
-      {R"({"cq_plan":2,"weights":[]})", "version"},
+      {R"({"cq_plan":3,"weights":[]})", "version"},
       {R"({"cq_plan":1})", "weights"},
       {R"({"cq_plan":1,"weights":{}})", "weights"},
       {R"({"cq_plan":1,"weights":[],"extra":1})", "extra"},

@@ -1,0 +1,406 @@
+//===- RatioPlan.cpp - From measured losses to a plan ----- -*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Solver/RatioPlan.h"
+#include "NamePatterns.h"
+#include "llvm/ADT/EquivalenceClasses.h"
+#include "llvm/Support/FormatVariadic.h"
+#include <cmath>
+#include <map>
+
+using namespace mlir::cq;
+
+llvm::Expected<WidthLimit> WidthLimit::parse(llvm::StringRef text) {
+  auto [pattern, bits] = text.rsplit(':');
+  WidthLimit limit{pattern.str(), 0};
+  if (pattern.empty() || bits.getAsDouble(limit.bits) ||
+      !std::isfinite(limit.bits))
+    return llvm::createStringError("the limit '" + text +
+                                   "' is not of the form REGEX:BITS");
+  return limit;
+}
+
+int64_t mlir::cq::blockNumber(llvm::StringRef weight) {
+  size_t begin = weight.find_first_of("0123456789");
+  int64_t number = -1;
+  if (begin == llvm::StringRef::npos ||
+      weight.drop_front(begin).consumeInteger(10, number))
+    return -1;
+  return number;
+}
+
+namespace {
+
+class PlannerBuilder {
+public:
+  PlannerBuilder(llvm::ArrayRef<WeightFacts> facts,
+                 const Measurements &measurements,
+                 const RatioPlanOptions &options)
+      : facts(facts), measurements(measurements), options(options) {}
+
+  llvm::Error run() {
+    if (llvm::Error error = compilePatterns())
+      return error;
+    for (auto [index, weight] : llvm::enumerate(facts))
+      if (llvm::Error error = addWeight(index, weight))
+        return error;
+    for (auto [patterns, name] :
+         {std::pair<NamePatterns *, const char *>(&keep, "keep"),
+          {&overrides, "override"},
+          {&floors, "floor"},
+          {&ceilings, "ceiling"}})
+      if (llvm::Error error = patterns->checkAllUsed(name))
+        return error;
+    if (problem.layers.empty())
+      return llvm::createStringError(
+          "no weight is left to choose for; keep or override fewer");
+    addGroups();
+    addBlocks();
+    return problem.check();
+  }
+
+  RatioProblem problem;
+  std::vector<std::vector<StorageChoice>> choices;
+  std::vector<unsigned> factOf;
+  std::vector<PlanEntry> fixed;
+
+private:
+  llvm::Error compilePatterns() {
+    for (const std::string &pattern : options.keep)
+      if (llvm::Error error = keep.add(pattern))
+        return error;
+    for (const ChoiceOverride &item : options.overrides)
+      if (llvm::Error error = overrides.add(item.pattern))
+        return error;
+    for (const WidthLimit &limit : options.floors)
+      if (llvm::Error error = floors.add(limit.pattern))
+        return error;
+    for (const WidthLimit &limit : options.ceilings)
+      if (llvm::Error error = ceilings.add(limit.pattern))
+        return error;
+    return llvm::Error::success();
+  }
+
+  llvm::Error addWeight(unsigned index, const WeightFacts &weight) {
+    std::optional<size_t> kept = keep.match(weight.name),
+                          pinned = overrides.match(weight.name),
+                          floor = floors.match(weight.name),
+                          ceiling = ceilings.match(weight.name);
+    if (kept) {
+      PlanEntry entry = StorageChoice().entryFor(weight, options.layout);
+      entry.keep = true;
+      entry.reason = "keep " + options.keep[*kept];
+      fixed.push_back(std::move(entry));
+      return llvm::Error::success();
+    }
+    bool outside = weight.feedsGather || weight.isHead;
+    if (!pinned && outside && options.outer) {
+      PlanEntry entry = options.outer->entryFor(weight, options.layout);
+      entry.reason =
+          weight.feedsGather && weight.isHead
+              ? "embedding and head share it: outside of the budget's layers"
+          : weight.isHead ? "the head: outside of the budget's layers"
+                          : "an embedding: outside of the budget's layers";
+      fixed.push_back(std::move(entry));
+      return llvm::Error::success();
+    }
+    RatioLayer layer;
+    layer.name = weight.name;
+    layer.weights = weight.n * weight.k;
+    std::vector<StorageChoice> list;
+    if (pinned)
+      list = {options.overrides[*pinned].choice};
+    else
+      list = options.choices;
+    if (floor)
+      layer.floor = options.floors[*floor].bits;
+    if (ceiling)
+      layer.ceiling = options.ceilings[*ceiling].bits;
+    const MeasuredWeight *measured = measurements.find(weight.name);
+    if (measured && (measured->n != weight.n || measured->k != weight.k))
+      return llvm::createStringError(llvm::formatv(
+          "the measurements of weight '{0}' are of a matrix "
+          "{1}x{2} and the model's is {3}x{4}; measure anew",
+          weight.name, measured->n, measured->k, weight.n, weight.k));
+    for (const StorageChoice &choice : list) {
+      PlanEntry entry = choice.entryFor(weight, options.layout);
+      const double *loss = measured ? measured->find(choice.str()) : nullptr;
+      if (!loss && !pinned)
+        return llvm::createStringError(
+            "the measurements have no loss of weight '" + weight.name +
+            "' as " + choice.str() +
+            "; measure it (cq plan, or "
+            "cq-measure-losses) or leave the choice out");
+      layer.choices.push_back({entry.bytes(), loss ? *loss : 0.0,
+                               static_cast<double>(choice.scheme.bits),
+                               choice.str()});
+    }
+    choices.push_back(std::move(list));
+    factOf.push_back(index);
+    problem.layers.push_back(std::move(layer));
+    return llvm::Error::success();
+  }
+
+  void addGroups() {
+    // A pinned layer has a list of its own and moves with nobody.
+    std::map<int64_t, std::vector<unsigned>> shared, fused;
+    for (unsigned l = 0; l < factOf.size(); ++l) {
+      if (problem.layers[l].choices.size() != options.choices.size())
+        continue;
+      if (int64_t id = facts[factOf[l]].sharedArgument; id >= 0)
+        shared[id].push_back(l);
+      if (int64_t id = facts[factOf[l]].fusedInput; id >= 0 && options.tieFused)
+        fused[id].push_back(l);
+    }
+    llvm::EquivalenceClasses<unsigned> classes;
+    for (auto *sets : {&shared, &fused})
+      for (auto &[id, layers] : *sets)
+        for (unsigned layer : layers)
+          classes.unionSets(layers.front(), layer);
+    std::map<unsigned, std::vector<unsigned>> groups;
+    for (unsigned l = 0; l < factOf.size(); ++l)
+      if (classes.findValue(l) != classes.end())
+        groups[classes.getLeaderValue(l)].push_back(l);
+    for (auto &[leader, layers] : groups)
+      if (layers.size() > 1)
+        problem.groups.push_back(std::move(layers));
+  }
+
+  void addBlocks() {
+    std::map<int64_t, RatioBlock> blocks;
+    for (unsigned l = 0; l < factOf.size(); ++l)
+      if (int64_t number = blockNumber(problem.layers[l].name); number >= 0)
+        blocks[number].layers.push_back(l);
+    for (auto &[number, block] : blocks) {
+      if (options.interactions)
+        addMatrix(block);
+      problem.blocks.push_back(std::move(block));
+    }
+  }
+
+  /// The entries that the file has of the block's variables; others are 0.
+  void addMatrix(RatioBlock &block) {
+    std::map<std::pair<llvm::StringRef, llvm::StringRef>, size_t> positions;
+    size_t size = 0;
+    for (unsigned layer : block.layers)
+      for (const RatioChoice &choice : problem.layers[layer].choices)
+        positions[{problem.layers[layer].name, choice.label}] = size++;
+    for (const MeasuredBlock &measured : measurements.blocks) {
+      size_t width = measured.variables.size();
+      std::vector<std::pair<size_t, size_t>> known; // (file's, problem's)
+      for (auto [i, variable] : llvm::enumerate(measured.variables)) {
+        auto it = positions.find({variable.first, variable.second});
+        if (it != positions.end())
+          known.push_back({i, it->second});
+      }
+      if (known.empty())
+        continue;
+      block.matrix.resize(size * size);
+      for (auto [i, a] : known)
+        for (auto [j, c] : known)
+          if (measured.variables[i].first != measured.variables[j].first)
+            block.matrix[a * size + c] = measured.matrix[i * width + j];
+    }
+  }
+
+  llvm::ArrayRef<WeightFacts> facts;
+  const Measurements &measurements;
+  const RatioPlanOptions &options;
+  NamePatterns keep, overrides, floors, ceilings;
+};
+
+} // namespace
+
+llvm::Expected<RatioPlanner>
+RatioPlanner::create(llvm::ArrayRef<WeightFacts> facts,
+                     const Measurements &measurements,
+                     const RatioPlanOptions &options) {
+  if (options.choices.empty())
+    return llvm::createStringError("there are no choices to choose from");
+  if (options.bitsPerWeight.has_value() == options.bytes.has_value())
+    return llvm::createStringError(
+        "give one budget, in bits per weight or in bytes");
+  PlannerBuilder builder(facts, measurements, options);
+  if (llvm::Error error = builder.run())
+    return std::move(error);
+  RatioPlanner planner;
+  planner.options = options;
+  planner.facts.assign(facts.begin(), facts.end());
+  planner.header = measurements.header;
+  planner.ratio = std::move(builder.problem);
+  planner.layerChoices = std::move(builder.choices);
+  planner.factOf = std::move(builder.factOf);
+  planner.fixed = std::move(builder.fixed);
+  for (const PlanEntry &entry : planner.fixed)
+    planner.fixedBytes += entry.keep ? 0 : entry.bytes();
+  for (const RatioLayer &layer : planner.ratio.layers)
+    planner.solvedWeights += layer.weights;
+  if (options.bytes) {
+    planner.ratio.offset = planner.fixedBytes + options.otherBytes;
+    planner.ratio.budget = *options.bytes;
+  } else {
+    if (!(*options.bitsPerWeight > 0 && *options.bitsPerWeight <= 64))
+      return llvm::createStringError(
+          "the bits per weight must be above 0 and at most 64");
+    planner.ratio.budget = planner.budgetFor(*options.bitsPerWeight);
+  }
+  planner.options.solver.scores.clear();
+  if (options.solver.method == RatioMethod::Scores)
+    for (const RatioBlock &block : planner.ratio.blocks) {
+      int64_t number =
+          blockNumber(planner.ratio.layers[block.layers.front()].name);
+      double score = 0, shared = 0, weights = 0;
+      bool known = false;
+      for (auto [block, value] : options.blockScores)
+        if (block == number)
+          score = value, known = true;
+      for (unsigned l : block.layers) {
+        const MeasuredWeight *measured =
+            measurements.find(planner.ratio.layers[l].name);
+        if (!options.zdScores || !measured || !measured->zd)
+          continue;
+        known = true;
+        shared += *measured->zd * planner.ratio.layers[l].weights;
+        weights += planner.ratio.layers[l].weights;
+      }
+      if (!known)
+        return llvm::createStringError(llvm::formatv(
+            "there is no score of block {0}; give statistics with block "
+            "scores (cq calibrate), or measurements with zd",
+            number));
+      planner.options.solver.scores.push_back(
+          options.zdScores ? -shared / weights : score);
+    }
+  return planner;
+}
+
+int64_t RatioPlanner::budgetFor(double bitsPerWeight) const {
+  return ratio.offset +
+         static_cast<int64_t>(std::floor(
+             bitsPerWeight * static_cast<double>(solvedWeights) / 8 + 1e-6));
+}
+
+/// 12,345 B or 1.2e-06.
+static std::string grouped(int64_t value) {
+  std::string digits = std::to_string(value);
+  for (int64_t i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3)
+    digits.insert(i, ",");
+  return digits;
+}
+static std::string number(double value) {
+  return llvm::formatv("{0}", llvm::format("%.3g", value));
+}
+
+void RatioPlanner::explain(const RatioSolution &solution, Plan &plan) const {
+  double price = solution.price;
+  // Against what the others chose, what would each choice of a layer save?
+  std::vector<unsigned> choices = solution.choices;
+  bool interacting = false;
+  for (const RatioBlock &block : ratio.blocks)
+    interacting |= !block.matrix.empty();
+  for (unsigned l = 0; l < factOf.size(); ++l) {
+    const RatioLayer &layer = ratio.layers[l];
+    PlanEntry entry = layerChoices[l][solution.choices[l]].entryFor(
+        facts[factOf[l]], options.layout);
+    const RatioChoice &chosen = layer.choices[solution.choices[l]];
+    const RatioChoice *down = nullptr, *up = nullptr;
+    for (const RatioChoice &other : layer.choices) {
+      entry.candidates.push_back({other.label, other.cost, other.loss});
+      // The neighbours of the best exchange rate, below and above.
+      auto rate = [&](const RatioChoice &a) {
+        return (a.loss - chosen.loss) /
+               static_cast<double>(chosen.cost - a.cost);
+      };
+      if (other.cost < chosen.cost && (!down || rate(other) < rate(*down)))
+        down = &other;
+      if (other.cost > chosen.cost && other.loss < chosen.loss &&
+          (!up || rate(other) > rate(*up)))
+        up = &other;
+    }
+    std::string reason;
+    if (layer.choices.size() == 1)
+      reason = "override";
+    else if (solution.price == 0 && !up)
+      reason = "the budget does not bind: least loss of all choices";
+    else {
+      if (down)
+        reason = llvm::formatv(
+            "saves {0} of loss over {1} for {2} bytes ({3} a byte)",
+            number(down->loss - chosen.loss), down->label,
+            grouped(chosen.cost - down->cost),
+            number((down->loss - chosen.loss) /
+                   static_cast<double>(chosen.cost - down->cost)));
+      else
+        reason = "the cheapest choice";
+      if (up)
+        reason += llvm::formatv(
+            "; {0} would save {1} for {2} more ({3} a byte)", up->label,
+            number(chosen.loss - up->loss), grouped(up->cost - chosen.cost),
+            number((chosen.loss - up->loss) /
+                   static_cast<double>(up->cost - chosen.cost)));
+      if (price > 0)
+        reason += "; a byte is worth " + number(price) + " at this budget";
+      for (const std::vector<unsigned> &group : ratio.groups)
+        if (llvm::is_contained(group, l))
+          reason += llvm::formatv("; one choice for {0} weights together",
+                                  group.size());
+      if (interacting)
+        reason += "; interactions in its block counted";
+    }
+    entry.reason = std::move(reason);
+    plan.entries.push_back(std::move(entry));
+  }
+}
+
+llvm::Expected<Plan> RatioPlanner::plan() const {
+  auto solution = solveRatios(ratio, options.solver);
+  if (!solution)
+    return solution.takeError();
+  Plan plan;
+  explain(*solution, plan);
+  llvm::append_range(plan.entries, fixed);
+  // The order of the facts, as all plans have it.
+  llvm::StringMap<size_t> order;
+  for (auto [index, weight] : llvm::enumerate(facts))
+    order[weight.name] = index;
+  llvm::sort(plan.entries, [&](const PlanEntry &a, const PlanEntry &b) {
+    return order.lookup(a.weight) < order.lookup(b.weight);
+  });
+  PlanDecision decision;
+  decision.method = stringifyRatioMethod(options.solver.method).str();
+  decision.loss = header.loss;
+  decision.budget = ratio.budget;
+  decision.otherBytes = ratio.offset;
+  decision.bytes = solution->cost + ratio.offset;
+  decision.predictedLoss = solution->value;
+  if (std::isfinite(solution->bound))
+    decision.bound = solution->bound;
+  decision.price = solution->price;
+  plan.decision = decision;
+  return plan;
+}
+
+llvm::Expected<std::vector<std::pair<double, double>>>
+RatioPlanner::curve(unsigned points) const {
+  auto fronts = RatioFronts::build(ratio);
+  if (!fronts)
+    return fronts.takeError();
+  RatioRange range = ratio.range();
+  std::vector<std::pair<double, double>> curve;
+  for (unsigned i = 0; i < points; ++i) {
+    int64_t budget =
+        range.smallest + (range.largest - range.smallest) / (points - 1) * i;
+    auto solution = fronts->solve(budget + ratio.offset);
+    if (!solution)
+      return solution.takeError();
+    curve.push_back({8.0 * static_cast<double>(solution->cost) /
+                         static_cast<double>(solvedWeights),
+                     solution->value});
+  }
+  return curve;
+}

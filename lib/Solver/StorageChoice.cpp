@@ -1,0 +1,76 @@
+//===- StorageChoice.cpp - One way to store a weight --------- -*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Solver/StorageChoice.h"
+
+using namespace mlir::cq;
+
+std::string StorageChoice::str() const {
+  std::string text =
+      scheme.str() + "/" + stringifyQuantizerKind(quantizer).str();
+  if (cherries.form != CherryForm::None)
+    text += "/" + stringifyCherryForm(cherries.form).str() +
+            std::to_string(cherries.count) + "-" +
+            stringifyCherryCriterion(criterion).str();
+  return text;
+}
+
+llvm::Expected<StorageChoice> StorageChoice::parse(llvm::StringRef text) {
+  llvm::SmallVector<llvm::StringRef> parts;
+  text.split(parts, '/');
+  StorageChoice choice;
+  auto scheme = Scheme::parse(parts.front());
+  if (!scheme)
+    return llvm::createStringError("the choice '" + text +
+                                   "': " + llvm::toString(scheme.takeError()));
+  choice.scheme = *scheme;
+  if (llvm::Error error = choice.scheme.check())
+    return llvm::createStringError("the choice '" + text +
+                                   "': " + llvm::toString(std::move(error)));
+  for (llvm::StringRef part : llvm::drop_begin(parts)) {
+    if (auto quantizer = parseQuantizerKind(part)) {
+      choice.quantizer = *quantizer;
+      continue;
+    }
+    auto [sized, criterion] = part.split('-');
+    llvm::StringRef form = sized.rtrim("0123456789");
+    auto parsedForm = parseCherryForm(form);
+    auto parsedCriterion = parseCherryCriterion(criterion);
+    int64_t count = 0;
+    if (!parsedForm || *parsedForm == CherryForm::None || !parsedCriterion ||
+        sized.drop_front(form.size()).getAsInteger(10, count) || count < 1 ||
+        count > 65536)
+      return llvm::createStringError(
+          "the choice '" + text + "' has a part '" + part +
+          "' that is neither a quantizer (rtn, mse, gptq) nor cherries like "
+          "slot1-magnitude");
+    choice.cherries = {*parsedForm, count};
+    choice.criterion = *parsedCriterion;
+  }
+  return choice;
+}
+
+PlanEntry StorageChoice::entryFor(const WeightFacts &weight,
+                                  LayoutKind layout) const {
+  PlanEntry entry;
+  entry.weight = weight.name;
+  entry.n = weight.n;
+  entry.k = weight.k;
+  entry.scheme = scheme;
+  entry.quantizer = quantizer;
+  entry.layout = layout;
+  entry.criterion = criterion;
+  if (cherries.form != CherryForm::None &&
+      cherries.numDeltas(weight.n, weight.k) != 0)
+    entry.cherries = cherries;
+  return entry;
+}
+
+StorageChoice StorageChoice::of(const PlanEntry &entry) {
+  return {entry.scheme, entry.quantizer, entry.cherries, entry.criterion};
+}
