@@ -164,7 +164,7 @@ private:
           classes.unionSets(layers.front(), layer);
     std::map<unsigned, std::vector<unsigned>> groups;
     for (unsigned l = 0; l < factOf.size(); ++l)
-      if (classes.findValue(l) != classes.end())
+      if (classes.contains(l))
         groups[classes.getLeaderValue(l)].push_back(l);
     for (auto &[leader, layers] : groups)
       if (layers.size() > 1)
