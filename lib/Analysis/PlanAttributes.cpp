@@ -9,6 +9,7 @@
 #include "cq/Analysis/PlanAttributes.h"
 #include "cq/Dialect/CQ/IR/CQAttributes.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/EquivalenceClasses.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -19,12 +20,37 @@ std::string cq::getSliceName(const TracedWeight &weight, int64_t slice) {
 }
 
 std::vector<WeightFacts> cq::getWeightFacts(const WeightTracing &tracing) {
+  // Weights that arrive at one use enter one argument; uses of one activation
+  // multiply one input (call by call where several weights arrive).
+  llvm::EquivalenceClasses<unsigned> shared, fused;
+  llvm::DenseMap<Value, ArrayRef<unsigned>> firstOfInput;
+  for (const WeightUse &use : tracing.getUses()) {
+    for (unsigned weight : use.weights)
+      shared.unionSets(use.weights.front(), weight);
+    Value input = use.op->getOperand(use.consumption.activationOperand);
+    auto [it, fresh] = firstOfInput.try_emplace(input, use.weights);
+    if (!fresh && it->second.size() == use.weights.size())
+      for (auto [a, b] : llvm::zip_equal(it->second, use.weights))
+        fused.unionSets(a, b);
+  }
+  for (const GatherUse &use : tracing.getGathers())
+    for (unsigned weight : use.weights)
+      shared.unionSets(use.weights.front(), weight);
+
   std::vector<WeightFacts> facts;
-  for (const TracedWeight &weight : tracing.getWeights())
+  int64_t count = tracing.getWeights().size();
+  for (auto [number, weight] : llvm::enumerate(tracing.getWeights()))
     for (int64_t slice = 0; weight.canQuantize() && slice < weight.batch;
-         ++slice)
-      facts.push_back({getSliceName(weight, slice), weight.n, weight.k,
-                       weight.numGathers != 0, weight.isHead});
+         ++slice) {
+      WeightFacts fact{getSliceName(weight, slice), weight.n, weight.k,
+                       weight.numGathers != 0, weight.isHead};
+      // Slices of stacks pair up with each other.
+      if (shared.contains(number))
+        fact.sharedArgument = slice * count + shared.getLeaderValue(number);
+      if (fused.contains(number))
+        fact.fusedInput = slice * count + fused.getLeaderValue(number);
+      facts.push_back(std::move(fact));
+    }
   return facts;
 }
 
@@ -93,9 +119,36 @@ void cq::setPlanAttr(Operation *module, const Plan &plan) {
     }
     if (!entry.reason.empty())
       add("reason", b.getStringAttr(entry.reason));
+    if (!entry.candidates.empty()) {
+      SmallVector<Attribute> candidates;
+      for (const PlanCandidate &candidate : entry.candidates)
+        candidates.push_back(
+            b.getArrayAttr({b.getStringAttr(candidate.choice),
+                            b.getI64IntegerAttr(candidate.bytes),
+                            b.getF64FloatAttr(candidate.loss)}));
+      add("candidates", b.getArrayAttr(candidates));
+    }
     entries.push_back(b.getDictionaryAttr(fields));
   }
   module->setAttr(kPlanAttrName, b.getArrayAttr(entries));
+  if (!plan.decision) {
+    module->removeAttr(kDecisionAttrName);
+    return;
+  }
+  const PlanDecision &decision = *plan.decision;
+  SmallVector<NamedAttribute> fields = {
+      b.getNamedAttr("method", b.getStringAttr(decision.method)),
+      b.getNamedAttr("loss", b.getStringAttr(decision.loss)),
+      b.getNamedAttr("budget", b.getI64IntegerAttr(decision.budget)),
+      b.getNamedAttr("bytes", b.getI64IntegerAttr(decision.bytes)),
+      b.getNamedAttr("other_bytes", b.getI64IntegerAttr(decision.otherBytes)),
+      b.getNamedAttr("predicted_loss",
+                     b.getF64FloatAttr(decision.predictedLoss)),
+      b.getNamedAttr("price", b.getF64FloatAttr(decision.price))};
+  if (decision.bound)
+    fields.push_back(
+        b.getNamedAttr("bound", b.getF64FloatAttr(*decision.bound)));
+  module->setAttr(kDecisionAttrName, b.getDictionaryAttr(fields));
 }
 
 llvm::Expected<Plan> cq::getPlanAttr(Operation *module) {
@@ -134,7 +187,47 @@ llvm::Expected<Plan> cq::getPlanAttr(Operation *module) {
       entry.criterion = criterion.getCriterion();
     if (auto reason = fields.getAs<StringAttr>("reason"))
       entry.reason = reason.getValue().str();
+    if (auto candidates = fields.getAs<ArrayAttr>("candidates"))
+      for (Attribute item : candidates) {
+        auto three = dyn_cast<ArrayAttr>(item);
+        auto choice = three && three.size() == 3
+                          ? dyn_cast<StringAttr>(three[0])
+                          : StringAttr();
+        auto bytes = choice ? dyn_cast<IntegerAttr>(three[1]) : IntegerAttr();
+        auto loss = bytes ? dyn_cast<FloatAttr>(three[2]) : FloatAttr();
+        if (!loss)
+          return llvm::createStringError(
+              "'cq.plan' has candidates for '" + entry.weight +
+              "' that are not [choice, bytes, loss]");
+        entry.candidates.push_back(
+            {choice.getValue().str(), bytes.getInt(), loss.getValueAsDouble()});
+      }
     plan.entries.push_back(std::move(entry));
+  }
+  if (auto fields = module->getAttrOfType<DictionaryAttr>(kDecisionAttrName)) {
+    PlanDecision decision;
+    auto text = [&](StringRef name) {
+      auto value = fields.getAs<StringAttr>(name);
+      return value ? value.getValue().str() : std::string();
+    };
+    auto integer = [&](StringRef name) {
+      auto value = fields.getAs<IntegerAttr>(name);
+      return value ? value.getInt() : 0;
+    };
+    auto number = [&](StringRef name) {
+      auto value = fields.getAs<FloatAttr>(name);
+      return value ? value.getValueAsDouble() : 0.0;
+    };
+    decision.method = text("method");
+    decision.loss = text("loss");
+    decision.budget = integer("budget");
+    decision.bytes = integer("bytes");
+    decision.otherBytes = integer("other_bytes");
+    decision.predictedLoss = number("predicted_loss");
+    decision.price = number("price");
+    if (fields.get("bound"))
+      decision.bound = number("bound");
+    plan.decision = std::move(decision);
   }
   return std::move(plan);
 }

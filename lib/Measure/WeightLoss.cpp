@@ -50,8 +50,8 @@ std::string mlir::cq::fingerprint(const StatisticsReader *statistics) {
   const Provenance &from = statistics->provenance();
   std::string text = from.model + "\n" + from.tokenizer + "\n" + from.options;
   for (const Provenance::Data &data : from.data)
-    text += llvm::formatv("\n{0} {1} {2}", data.hash, data.first,
-                          data.sequences);
+    text +=
+        llvm::formatv("\n{0} {1} {2}", data.hash, data.first, data.sequences);
   // Imported files have no provenance: their numbers speak for them.
   for (const InputStatistics &input : statistics->facts().inputs)
     for (const std::string &weight : input.weights) {
@@ -80,13 +80,11 @@ WeightLossMeter::WeightLossMeter(LossKind kind,
       inputs(std::make_unique<Inputs>()) {}
 WeightLossMeter::~WeightLossMeter() = default;
 
-llvm::Error WeightLossMeter::load(llvm::StringRef weight, const float *w,
-                                  int64_t n, int64_t k, bool wantsFactor) {
+llvm::Error WeightLossMeter::load(llvm::StringRef weight, int64_t n, int64_t k,
+                                  bool wantsFactor) {
   inputs->fisher.clear();
   if (!statistics)
     return llvm::Error::success();
-  if (llvm::Error error = statistics->checkWeight(weight, w, n, k))
-    return error;
   if (!statistics->hasInput(weight)) {
     *inputs = Inputs();
   } else if (const InputStatistics *shared =
@@ -114,11 +112,12 @@ llvm::Error WeightLossMeter::load(llvm::StringRef weight, const float *w,
     auto packed = statistics->gram(weight, n, k);
     if (!packed)
       return packed.takeError();
+    // Without it gptq becomes weighted mse, as when weights are materialized.
     auto moments = SecondMoments::factorise(*packed, k, {}, threads);
-    if (!moments)
-      return llvm::createStringError("weight '" + weight + "': " +
-                                     llvm::toString(moments.takeError()));
-    inputs->moments = std::move(*moments);
+    if (moments)
+      inputs->moments = std::move(*moments);
+    else
+      llvm::consumeError(moments.takeError());
   }
   if (statistics->hasFisher(weight)) {
     auto fisher = statistics->fisher(weight, n, k);
@@ -134,9 +133,8 @@ llvm::Error WeightLossMeter::load(llvm::StringRef weight, const float *w,
 #if defined(__x86_64__) && defined(__clang__)
 __attribute__((target_clones("avx2", "default")))
 #endif
-static void
-quadraticForms(const float *d, int64_t rows, const float *gram, int64_t k,
-               float *products, double *out) {
+static void quadraticForms(const float *d, int64_t rows, const float *gram,
+                           int64_t k, float *products, double *out) {
   std::fill(products, products + rows * k, 0.0f);
   for (int64_t j = 0; j < k; ++j) {
     const float *row = gram + j * k;
@@ -160,9 +158,8 @@ quadraticForms(const float *d, int64_t rows, const float *gram, int64_t k,
   }
 }
 
-double WeightLossMeter::lossOf(const float *w,
-                               const std::vector<float> &stored, int64_t n,
-                               int64_t k) const {
+double WeightLossMeter::lossOf(const float *w, const std::vector<float> &stored,
+                               int64_t n, int64_t k) const {
   // The error of every row, and the size of the row, in the kind's measure.
   std::vector<double> errors(n), sizes(n);
   bool relative = kind != LossKind::Fisher;
@@ -188,8 +185,7 @@ double WeightLossMeter::lossOf(const float *w,
         double error = 0, size = 0, fisher = 0;
         for (int64_t j = 0; j < k; ++j) {
           double value = static_cast<double>(w[r * k + j]);
-          double delta =
-              value - static_cast<double>(stored[r * k + j]);
+          double delta = value - static_cast<double>(stored[r * k + j]);
           double weight = 1;
           if (kind == LossKind::Output)
             weight = static_cast<double>(inputs->meanSquares[j]);
@@ -226,11 +222,10 @@ double WeightLossMeter::lossOf(const float *w,
 llvm::Expected<std::vector<double>>
 WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
                          int64_t k, llvm::ArrayRef<StorageChoice> choices) {
-  bool wantsFactor =
-      llvm::any_of(choices, [](const StorageChoice &choice) {
-        return choice.quantizer == QuantizerKind::GPTQ;
-      });
-  if (llvm::Error error = load(weight, w, n, k, wantsFactor))
+  bool wantsFactor = llvm::any_of(choices, [](const StorageChoice &choice) {
+    return choice.quantizer == QuantizerKind::GPTQ;
+  });
+  if (llvm::Error error = load(weight, n, k, wantsFactor))
     return std::move(error);
   if ((kind == LossKind::Output && inputs->meanSquares.empty()) ||
       (kind == LossKind::Fisher && inputs->fisher.empty()))
@@ -256,8 +251,8 @@ WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
       in.columnWeights = meanSquares;
       in.fisher = inputs->fisher.empty() ? nullptr : inputs->fisher.data();
       in.threads = threads;
-      auto selected = selectCherries(w, n, k, choice.cherries,
-                                     choice.criterion, choice.scheme, in);
+      auto selected = selectCherries(w, n, k, choice.cherries, choice.criterion,
+                                     choice.scheme, in);
       if (!selected)
         return fails(selected.takeError());
       positions = std::move(*selected);
@@ -266,13 +261,15 @@ WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
     in.columnWeights = meanSquares;
     in.threads = threads;
     in.moments = inputs->moments ? &*inputs->moments : nullptr;
-    auto quantized =
-        quantizeWeight(w, n, k, choice.scheme, choice.quantizer,
-                       cherries ? &positions : nullptr, in);
+    QuantizerKind quantizer = choice.quantizer;
+    if (quantizer == QuantizerKind::GPTQ && !in.moments && in.columnWeights)
+      quantizer = QuantizerKind::MSE;
+    auto quantized = quantizeWeight(w, n, k, choice.scheme, quantizer,
+                                    cherries ? &positions : nullptr, in);
     if (!quantized)
       return fails(quantized.takeError());
-    dequantizeWeight(*quantized, cherries ? &positions : nullptr,
-                     stored.data(), threads);
+    dequantizeWeight(*quantized, cherries ? &positions : nullptr, stored.data(),
+                     threads);
     losses.push_back(lossOf(w, stored, n, k));
     if (!std::isfinite(losses.back()))
       return fails(llvm::createStringError("its loss is not finite"));

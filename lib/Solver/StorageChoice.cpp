@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Solver/StorageChoice.h"
+#include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir::cq;
 
@@ -73,4 +74,47 @@ PlanEntry StorageChoice::entryFor(const WeightFacts &weight,
 
 StorageChoice StorageChoice::of(const PlanEntry &entry) {
   return {entry.scheme, entry.quantizer, entry.cherries, entry.criterion};
+}
+
+std::vector<StorageChoice> mlir::cq::defaultChoices(QuantizerKind quantizer,
+                                                    CherryCriterion criterion) {
+  std::vector<StorageChoice> choices;
+  auto add = [&](unsigned bits, int64_t group, bool cherries) {
+    StorageChoice choice;
+    choice.scheme = {bits, group, Grid::Symmetric, ScaleType::F16};
+    choice.quantizer = quantizer;
+    if (cherries) {
+      choice.cherries = {CherryForm::Slot, 1};
+      choice.criterion = criterion;
+    }
+    choices.push_back(choice);
+  };
+  for (unsigned bits : {2u, 3u, 4u}) {
+    add(bits, 128, false);
+    add(bits, 128, true);
+    add(bits, 64, true);
+  }
+  for (unsigned bits : {5u, 6u, 8u})
+    add(bits, 128, false);
+  return choices;
+}
+
+llvm::Expected<int64_t> mlir::cq::parseByteCount(llvm::StringRef text) {
+  llvm::StringRef unit = text.ltrim("0123456789.");
+  llvm::StringRef digits = text.drop_back(unit.size());
+  double scale = llvm::StringSwitch<double>(unit.trim())
+                     .Cases({"", "B"}, 1)
+                     .Cases({"kB", "KB", "k", "K"}, 1e3)
+                     .Cases({"MB", "M"}, 1e6)
+                     .Cases({"GB", "G"}, 1e9)
+                     .Case("KiB", 1024)
+                     .Case("MiB", 1024.0 * 1024)
+                     .Case("GiB", 1024.0 * 1024 * 1024)
+                     .Default(0);
+  double value = 0;
+  if (scale == 0 || digits.empty() || digits.getAsDouble(value) ||
+      !(value * scale <= 0x1p53))
+    return llvm::createStringError("'" + text +
+                                   "' is no size; write 60MB, 1.5GiB or bytes");
+  return static_cast<int64_t>(value * scale);
 }

@@ -27,6 +27,8 @@ namespace mlir::cq {
 
 inline constexpr llvm::StringLiteral kWeightAttrName = "cq.weight";
 inline constexpr llvm::StringLiteral kPlanAttrName = "cq.plan";
+/// How the plan came about (PlanDecision), where a solver made it.
+inline constexpr llvm::StringLiteral kDecisionAttrName = "cq.plan_decision";
 
 /// The name under which matrix `slice` of a weight is planned and stored: the
 /// weight's own, or "name.slice" for a stack of several.

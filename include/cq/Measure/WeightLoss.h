@@ -51,14 +51,15 @@ public:
 
   /// The loss of each choice of W [n, k]. Same numbers at any thread count.
   /// Errors name the weight: missing statistics, numbers that are not finite.
+  /// That the statistics are of these numbers the caller has checked.
   llvm::Expected<std::vector<double>>
   measure(llvm::StringRef weight, const float *w, int64_t n, int64_t k,
           llvm::ArrayRef<StorageChoice> choices);
 
 private:
   struct Inputs;
-  llvm::Error load(llvm::StringRef weight, const float *w, int64_t n,
-                   int64_t k, bool wantsFactor);
+  llvm::Error load(llvm::StringRef weight, int64_t n, int64_t k,
+                   bool wantsFactor);
   double lossOf(const float *w, const std::vector<float> &stored, int64_t n,
                 int64_t k) const;
 

@@ -37,6 +37,14 @@ struct StorageChoice {
   static StorageChoice of(const PlanEntry &entry);
 };
 
+/// 2 to 8 bits, with and without cherries where bits are few: what to measure
+/// when nobody says otherwise. `criterion` selects the cherries.
+std::vector<StorageChoice> defaultChoices(QuantizerKind quantizer,
+                                          CherryCriterion criterion);
+
+/// "60MB" (10^6), "1.5GiB", "123456": bytes, or a sentence.
+llvm::Expected<int64_t> parseByteCount(llvm::StringRef text);
+
 } // namespace mlir::cq
 
 #endif // CQ_SOLVER_STORAGECHOICE_H

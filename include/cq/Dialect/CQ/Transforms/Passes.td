@@ -104,6 +104,60 @@ def CQSolveUniform : CQ_ModulePass<"cq-solve-uniform"> {
     Statistic<"numKept", "num-kept", "Weights the plan keeps">];
 }
 
+def CQMeasureLosses : CQ_ModulePass<"cq-measure-losses"> {
+  let summary = "Measure what each way to store each weight costs";
+  let description = [{
+    For every weight and choice the loss, tensor by tensor, into a measurement
+    file; what the file already has of the same numbers is not measured again, and
+    an interrupted run goes on. Losses: `weight` (relative squared error),
+    `output` (of the layer's output, needs moments), `fisher` (weighted by the
+    squared gradients of its outputs, needs Fisher sums too). The module is not
+    changed. A choice is SCHEME[/QUANTIZER][/FORM COUNT-CRITERION], e.g.
+    b3-g128/gptq/slot1-impact.
+  }];
+  let options = [
+    Option<"losses", "losses", "std::string", "\"\"", "Measurement file to write or to go on with">,
+    ListOption<"choices", "choices", "std::string", "Ways to store a weight (default: 2 to 8 bits, with the best quantizer and cherries that the statistics allow)">,
+    Option<"loss", "loss", "std::string", "\"auto\"", "weight, output, fisher or auto (the last one that the statistics allow)">,
+    Option<"statistics", "statistics", "std::string", "\"\"", "Statistics file of `cq calibrate`">,
+    Option<"parameters", "parameters", "std::string", "\"\"", "Archive of weights by reference (default: the module's)">,
+    Option<"outer", "outer", "bool", "false", "Measure embeddings and the head too">,
+    Option<"progress", "progress", "bool", "false", "Show a line of progress a tensor on stderr">];
+  let statistics = [
+    Statistic<"numMeasured", "num-measured", "Losses measured">,
+    Statistic<"numKnown", "num-known", "Losses that the file had">];
+}
+
+def CQSolveRatios : CQ_ModulePass<"cq-solve-ratios"> {
+  let summary = "Decide: which bits for which weight, within a budget";
+  let description = [{
+    Reads measured losses and writes the plan of least total loss into the module
+    attribute `cq.plan`, with a record of candidates, costs and reasons. `exact`
+    proves it. Weights that enter one argument of a shared function share a
+    choice; with tie=fused those that multiply one input (q, k, v; gate, up) too.
+    Every decision is a remark of category "cq-solve-ratios" (`--remarks-filter`).
+  }];
+  let options = [
+    Option<"losses", "losses", "std::string", "\"\"", "Measurement file">,
+    Option<"bpw", "bpw", "double", "0", "Budget: bits per weight of what is decided (codes, scales, cherries, padding)">,
+    Option<"size", "size", "std::string", "\"\"", "Budget: bytes of the whole archive, e.g. 60MB">,
+    ListOption<"choices", "choices", "std::string", "Ways to store a weight (default: all that the file has for all weights)">,
+    Option<"method", "method", "std::string", "\"exact\"", "exact, bound, greedy, uniform, lim, zd, index, reverse or random">,
+    Option<"seed", "seed", "uint64_t", "0", "For method=random">,
+    Option<"low", "low", "std::string", "\"\"", "The choice of less important blocks (lim, zd, index, reverse, random)">,
+    Option<"high", "high", "std::string", "\"\"", "The choice of more important blocks">,
+    Option<"tie", "tie", "std::string", "\"none\"", "fused: weights that multiply one input share a choice">,
+    Option<"outer", "outer", "std::string", "\"b8-g64-symmetric-f16\"", "Embeddings and the head: a choice, or `solve`">,
+    Option<"statistics", "statistics", "std::string", "\"\"", "Statistics file, for method=lim">,
+    Option<"interactions", "interactions", "bool", "true", "Use the interactions in the file">,
+    ListOption<"keep", "keep", "std::string", "Regular expressions of weights to leave as they are">,
+    ListOption<"overrides", "override", "std::string", "REGEX:CHOICE; the first match counts">,
+    ListOption<"floors", "floor", "std::string", "REGEX:BITS, at least">,
+    ListOption<"ceilings", "ceiling", "std::string", "REGEX:BITS, at most">];
+  let statistics = [
+    Statistic<"numDecided", "num-decided", "Weights that were decided">];
+}
+
 def CQLoadPlan : CQ_ModulePass<"cq-load-plan"> {
   let summary = "Take the decision from a plan file";
   let options = [Option<"plan", "plan", "std::string", "\"\"", "JSON file to read">];

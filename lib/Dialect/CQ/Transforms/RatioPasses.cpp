@@ -1,0 +1,422 @@
+//===- RatioPasses.cpp - Measure losses, solve for a budget - -*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "WeightEvaluation.h"
+#include "cq/Analysis/PlanAttributes.h"
+#include "cq/Dialect/CQ/Transforms/Passes.h"
+#include "cq/Measure/WeightLoss.h"
+#include "cq/Solver/RatioPlan.h"
+#include "cq/Stats/Scores.h"
+#include "cq/Support/Progress.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgramAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Remarks.h"
+
+namespace mlir::cq {
+#define GEN_PASS_DEF_CQMEASURELOSSES
+#define GEN_PASS_DEF_CQSOLVERATIOS
+#include "cq/Dialect/CQ/Transforms/Passes.h.inc"
+} // namespace mlir::cq
+
+using namespace mlir;
+using namespace mlir::cq;
+
+static llvm::Expected<std::vector<StorageChoice>>
+parseChoices(ArrayRef<std::string> texts) {
+  std::vector<StorageChoice> choices;
+  for (const std::string &text : texts) {
+    auto choice = StorageChoice::parse(text);
+    if (!choice)
+      return choice.takeError();
+    if (llvm::none_of(choices, [&](const StorageChoice &other) {
+          return other.str() == choice->str();
+        }))
+      choices.push_back(*choice);
+  }
+  return choices;
+}
+
+static llvm::Expected<std::unique_ptr<StatisticsReader>>
+openStatistics(StringRef path) {
+  if (path.empty())
+    return std::unique_ptr<StatisticsReader>();
+  return StatisticsReader::open(path);
+}
+
+namespace {
+
+struct MeasureLosses : cq::impl::CQMeasureLossesBase<MeasureLosses> {
+  using CQMeasureLossesBase::CQMeasureLossesBase;
+  void getDependentDialects(DialectRegistry &registry) const override {
+    CQMeasureLossesBase::getDependentDialects(registry);
+    registerLinalgWeightConsumers(registry);
+  }
+
+  void runOnOperation() override {
+    if (llvm::Error error = run()) {
+      emitError(getOperation().getLoc()) << llvm::toString(std::move(error));
+      return signalPassFailure();
+    }
+    markAllAnalysesPreserved();
+  }
+
+private:
+  unsigned threadCount() {
+    return getContext().isMultithreadingEnabled() ? 0 : 1;
+  }
+
+  llvm::Error run() {
+    if (losses.empty())
+      return llvm::createStringError(
+          "cq-measure-losses needs a file to write: losses=FILE");
+    WeightTracing tracing(getOperation());
+    tracing.solve();
+    SmallVector<const TracedWeight *> weights;
+    std::vector<std::string> names;
+    for (const TracedWeight &weight : tracing.getWeights())
+      if (weight.canQuantize() && !weight.sourceOps.empty() &&
+          (outer || (!weight.isHead && weight.numGathers == 0))) {
+        weights.push_back(&weight);
+        names.push_back(weight.name);
+      }
+    auto reader = openStatistics(statistics);
+    if (!reader)
+      return reader.takeError();
+    LossKind kind = strongestLoss(reader->get(), names);
+    if (loss != "auto") {
+      auto parsed = parseLossKind(loss);
+      if (!parsed)
+        return llvm::createStringError(
+            "'" + loss + "' is no loss: weight, output, fisher or auto");
+      kind = *parsed;
+    }
+    auto list = choicesFor(names, reader->get());
+    if (!list)
+      return list.takeError();
+    MeasurementHeader header;
+    header.loss = stringifyLossKind(kind);
+    header.statistics = fingerprint(reader->get());
+    auto writer = MeasurementWriter::open(losses, header);
+    if (!writer)
+      return writer.takeError();
+    WeightLossMeter meter(kind, reader->get(), threadCount());
+    Progress line(progress ? llvm::errs() : llvm::nulls(),
+                  "measuring losses (" + stringifyLossKind(kind).str() + ")",
+                  weights.size());
+    for (const TracedWeight *weight : weights) {
+      if (llvm::Error error =
+              measure(*weight, *list, reader->get(), meter, **writer))
+        return error;
+      line.advance(weight->name);
+    }
+    return llvm::Error::success();
+  }
+
+  llvm::Expected<std::vector<StorageChoice>>
+  choicesFor(ArrayRef<std::string> names, const StatisticsReader *reader) {
+    if (!choices.empty())
+      return parseChoices(choices);
+    bool gram = reader != nullptr;
+    for (const std::string &name : names)
+      gram = gram && reader->hasGram(name);
+    return defaultChoices(gram ? QuantizerKind::GPTQ : QuantizerKind::RTN,
+                          CherryCriterion::Magnitude);
+  }
+
+  /// The numbers as the source has them.
+  llvm::Expected<std::vector<float>> readNumbers(const TracedWeight &weight) {
+    Operation *op = weight.sourceOps.front();
+    Attribute value;
+    if (auto constant = dyn_cast<arith::ConstantOp>(op))
+      value = constant.getValue();
+    else if (auto global = dyn_cast<ml_program::GlobalOp>(op))
+      value = global.getValueAttr();
+    if (auto elements = dyn_cast_if_present<ElementsAttr>(value))
+      return readElements(elements);
+    if (!archive) {
+      std::string path = parameters;
+      if (auto attr =
+              getOperation()->getAttrOfType<StringAttr>("cq.parameters");
+          attr && path.empty())
+        path = attr.getValue().str();
+      if (path.empty())
+        return llvm::createStringError("weight '" + weight.name +
+                                       "' is held by reference and no archive "
+                                       "is given; give parameters=FILE");
+      auto opened = ParameterArchive::open(path);
+      if (!opened)
+        return opened.takeError();
+      archive = std::move(*opened);
+    }
+    const ParameterInfo *info = archive->find(weight.name);
+    if (!info || ArrayRef<int64_t>(info->shape) != weight.type.getShape())
+      return llvm::createStringError(
+          "weight '" + weight.name + "' is not in " + archive->path() +
+          ", or of another shape; give the archive this module was imported "
+          "from");
+    std::vector<float> numbers(info->numElements());
+    if (llvm::Error error =
+            ParameterArchive::readAsF32(*info, numbers.data(), threadCount()))
+      return std::move(error);
+    return std::move(numbers);
+  }
+
+  llvm::Error measure(const TracedWeight &weight, ArrayRef<StorageChoice> list,
+                      const StatisticsReader *reader, WeightLossMeter &meter,
+                      MeasurementWriter &writer) {
+    auto numbers = readNumbers(weight);
+    if (!numbers)
+      return numbers.takeError();
+    if (reader && weight.type.getRank() == 2)
+      if (llvm::Error error = reader->checkWeight(weight.name, numbers->data(),
+                                                  weight.type.getDimSize(0),
+                                                  weight.type.getDimSize(1)))
+        return error;
+    int64_t n = weight.n, k = weight.k;
+    for (int64_t slice = 0; slice < weight.batch; ++slice) {
+      std::vector<float> w(numbers->begin() + slice * n * k,
+                           numbers->begin() + (slice + 1) * n * k);
+      if (weight.transposed)
+        w = transpose(w, k, n);
+      MeasuredWeight record;
+      record.weight = getSliceName(weight, slice);
+      record.n = n;
+      record.k = k;
+      record.hash = hashWeight(w.data(), n, k);
+      const MeasuredWeight *held = writer.measurements().find(record.weight);
+      bool same = held && held->hash == record.hash;
+      std::vector<StorageChoice> missing;
+      for (const StorageChoice &choice : list)
+        if (same && held->find(choice.str()))
+          ++numKnown;
+        else
+          missing.push_back(choice);
+      if (missing.empty())
+        continue;
+      auto measured = meter.measure(record.weight, w.data(), n, k, missing);
+      if (!measured)
+        return measured.takeError();
+      for (auto [choice, loss] : llvm::zip_equal(missing, *measured))
+        record.losses.push_back({choice.str(), loss});
+      record.zd = zScoreShare(ArrayRef<ArrayRef<float>>(ArrayRef<float>(w)));
+      numMeasured += missing.size();
+      if (llvm::Error error = writer.append(std::move(record)))
+        return error;
+    }
+    return llvm::Error::success();
+  }
+
+  std::shared_ptr<ParameterArchive> archive;
+};
+
+struct SolveRatios : cq::impl::CQSolveRatiosBase<SolveRatios> {
+  using CQSolveRatiosBase::CQSolveRatiosBase;
+  void getDependentDialects(DialectRegistry &registry) const override {
+    CQSolveRatiosBase::getDependentDialects(registry);
+    registerLinalgWeightConsumers(registry);
+  }
+
+  void runOnOperation() override {
+    if (llvm::Error error = run()) {
+      emitError(getOperation().getLoc()) << llvm::toString(std::move(error));
+      return signalPassFailure();
+    }
+  }
+
+private:
+  llvm::Error run() {
+    if (losses.empty())
+      return llvm::createStringError(
+          "cq-solve-ratios needs measured losses: losses=FILE (made by "
+          "cq-measure-losses)");
+    auto measurements = Measurements::read(losses);
+    if (!measurements)
+      return measurements.takeError();
+    WeightTracing tracing(getOperation());
+    tracing.solve();
+    std::vector<WeightFacts> facts = getWeightFacts(tracing);
+    auto options = readOptions(facts, *measurements);
+    if (!options)
+      return options.takeError();
+    if (options->bytes)
+      options->otherBytes = otherBytes(facts);
+    auto planner = RatioPlanner::create(facts, *measurements, *options);
+    if (!planner)
+      return planner.takeError();
+    auto plan = planner->plan();
+    if (!plan)
+      return plan.takeError();
+    plan->decision->method = method;
+    for (const PlanEntry &entry : plan->entries) {
+      if (entry.candidates.size() > 1)
+        ++numDecided;
+      remark::passed(
+          getOperation().getLoc(),
+          remark::RemarkOpts::name("decision").category("cq-solve-ratios"))
+          << (entry.weight + ": " +
+              (entry.keep ? std::string("kept")
+                          : StorageChoice::of(entry).str()) +
+              ": " + entry.reason);
+    }
+    setPlanAttr(getOperation(), *plan);
+    return llvm::Error::success();
+  }
+
+  llvm::Expected<RatioPlanOptions>
+  readOptions(ArrayRef<WeightFacts> facts, const Measurements &measurements) {
+    RatioPlanOptions out;
+    auto list = choices.empty() ? commonChoices(facts, measurements)
+                                : parseChoices(choices);
+    if (!list)
+      return list.takeError();
+    out.choices = std::move(*list);
+    if (outer != "solve") {
+      auto choice = StorageChoice::parse(outer);
+      if (!choice)
+        return choice.takeError();
+      out.outer = *choice;
+    }
+    if (bpw != 0)
+      out.bitsPerWeight = bpw;
+    if (!size.empty()) {
+      auto bytes = parseByteCount(size);
+      if (!bytes)
+        return bytes.takeError();
+      out.bytes = *bytes;
+    }
+    if (tie != "fused" && tie != "none")
+      return llvm::createStringError("'" + tie +
+                                     "' is no value of tie: fused or none");
+    out.tieFused = tie == "fused";
+    out.interactions = interactions;
+    out.keep.assign(keep.begin(), keep.end());
+    for (const std::string &text : overrides) {
+      auto [pattern, choice] = StringRef(text).rsplit(':');
+      auto parsed = StorageChoice::parse(choice);
+      if (pattern.empty() || !parsed) {
+        if (!parsed)
+          llvm::consumeError(parsed.takeError());
+        return llvm::createStringError("the override '" + text +
+                                       "' is not of the form REGEX:CHOICE "
+                                       "(e.g. attn_v:b4-g64/rtn)");
+      }
+      out.overrides.push_back({pattern.str(), *parsed});
+    }
+    for (auto [texts, limits] :
+         {std::pair(ArrayRef<std::string>(floors), &out.floors),
+          std::pair(ArrayRef<std::string>(ceilings), &out.ceilings)})
+      for (const std::string &text : texts) {
+        auto limit = WidthLimit::parse(text);
+        if (!limit)
+          return limit.takeError();
+        limits->push_back(*limit);
+      }
+    if (llvm::Error error = readMethod(out))
+      return std::move(error);
+    return out;
+  }
+
+  llvm::Error readMethod(RatioPlanOptions &out) {
+    for (auto [text, to] : {std::pair(&low, &out.solver.low),
+                            std::pair(&high, &out.solver.high)}) {
+      if (text->empty())
+        continue;
+      auto choice = StorageChoice::parse(*text);
+      if (!choice)
+        return choice.takeError();
+      *to = choice->str();
+    }
+    out.solver.seed = seed;
+    if (method == "lim") {
+      out.solver.method = RatioMethod::Scores;
+      auto reader = openStatistics(statistics);
+      if (!reader)
+        return reader.takeError();
+      if (!*reader)
+        return llvm::createStringError(
+            "method=lim needs block scores: statistics=FILE (cq calibrate)");
+      for (const BlockStatistics &block : (*reader)->facts().blocks)
+        out.blockScores.push_back({block.block, block.limToken()});
+      return llvm::Error::success();
+    }
+    if (method == "zd") {
+      out.solver.method = RatioMethod::Scores;
+      out.zdScores = true;
+      return llvm::Error::success();
+    }
+    auto parsed = parseRatioMethod(method);
+    if (!parsed || *parsed == RatioMethod::Scores)
+      return llvm::createStringError(
+          "'" + method +
+          "' is no method: exact, bound, greedy, uniform, lim, "
+          "zd, index, reverse or random");
+    out.solver.method = *parsed;
+    return llvm::Error::success();
+  }
+
+  /// What the file has for every weight that is to be decided.
+  llvm::Expected<std::vector<StorageChoice>>
+  commonChoices(ArrayRef<WeightFacts> facts, const Measurements &measurements) {
+    std::optional<std::vector<std::string>> common;
+    for (const WeightFacts &weight : facts) {
+      if (outer != "solve" && (weight.isHead || weight.feedsGather))
+        continue;
+      const MeasuredWeight *held = measurements.find(weight.name);
+      if (!held)
+        continue; // kept or overridden, or an error later
+      if (!common) {
+        common.emplace();
+        for (const auto &loss : held->losses)
+          common->push_back(loss.first);
+      }
+      llvm::erase_if(*common, [&](const std::string &choice) {
+        return !held->find(choice);
+      });
+    }
+    if (!common || common->empty())
+      return llvm::createStringError(
+          "the measurements " + losses +
+          " have no choice in common for the weights of this model; measure "
+          "them (cq-measure-losses)");
+    return parseChoices(*common);
+  }
+
+  /// Bytes of the archive that no choice changes: tensors that are no weights,
+  /// kept weights, and at most what the header takes.
+  int64_t otherBytes(ArrayRef<WeightFacts> facts) {
+    llvm::StringMap<bool> planned; // → kept
+    for (const WeightFacts &weight : facts) {
+      bool kept = llvm::any_of(keep, [&](const std::string &pattern) {
+        llvm::Regex regex(pattern);
+        return regex.match(weight.name);
+      });
+      planned[weight.name] = kept;
+    }
+    int64_t bytes = 4096;
+    for (auto global : getOperation().getOps<ml_program::GlobalOp>()) {
+      if (!isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr()))
+        continue;
+      StringRef name = global.getSymName();
+      auto it = planned.find(name);
+      bool packed = it != planned.end() && !it->second;
+      int64_t tensors = packed ? 5 : 1;
+      // `"NAME:cherry_columns":{"dtype":"F32","shape":[N,K],"data_offsets":
+      // [A,B]},` and alignment.
+      bytes += tensors * static_cast<int64_t>(name.size() + 200);
+      auto type = dyn_cast<RankedTensorType>(global.getType());
+      if (!packed && type && type.hasStaticShape())
+        bytes += type.getNumElements() * (type.getElementTypeBitWidth() / 8);
+    }
+    return bytes;
+  }
+};
+
+} // namespace
