@@ -23,8 +23,8 @@
 // GRAM-SAME: {block = 1 : i64, statistic = "input", weights = ["q1", "k1"]},
 
 // Equal blocks stay equal.
-// MERGED: call @block_0(%{{.*}}, %c3)
-// MERGED: call @block_0(%{{.*}}, %c4)
+// MERGED: call @block_0_observed(%{{.*}}, %c3)
+// MERGED: call @block_0_observed(%{{.*}}, %c4)
 // ALONE-NOT: @forward
 // ALONE: func.func private @block_0(
 // ALONE: func.func @loss(
