@@ -120,11 +120,27 @@ static llvm::Error prepare(ModuleOp module, const ExecutionOptions &options) {
     keep.functions.assign(options.functions.begin(), options.functions.end());
     pm.addPass(createKeepFunctions(keep));
   }
-  if (pm.empty() || succeeded(pm.run(module)))
+  if (pm.empty())
+    return llvm::Error::success();
+  // The first error is the sentence to show; what follows follows from it.
+  std::string refusal;
+  ScopedDiagnosticHandler handler(
+      module.getContext(), [&](Diagnostic &diagnostic) {
+        if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+          return failure();
+        if (refusal.empty()) {
+          llvm::raw_string_ostream os(refusal);
+          if (auto place = dyn_cast<FileLineColLoc>(diagnostic.getLocation()))
+            os << place.getFilename().getValue() << ": ";
+          os << diagnostic;
+        }
+        return success();
+      });
+  if (succeeded(pm.run(module)))
     return llvm::Error::success();
   return llvm::createStringError(
       llvm::inconvertibleErrorCode(),
-      "the module could not be prepared (see the messages above)");
+      refusal.empty() ? "the module could not be prepared" : refusal);
 }
 
 /// `getModule` gives a module that may be changed; asked only on a cache miss.
