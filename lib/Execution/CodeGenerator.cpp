@@ -8,6 +8,7 @@
 
 #include "CodeGenerator.h"
 #include "cq/Pipelines/LowerToLLVM.h"
+#include "cq/Transforms/CallInterface.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -100,6 +101,7 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
        llvm::cantFail(ModuleInterface::of(module)).functions)
     entries.push_back(function.entryPoint);
 
+  recordUpdatedArguments(module);
   PassManager pm(module.getContext());
   LowerToLLVMOptions lowering;
   lowering.targetCPU = options.targetCPU;

@@ -165,6 +165,7 @@ struct BindParametersPass
           b, loc, Type(), value, buffer, /*restrict=*/true, /*writable=*/true);
     }
     terminator->setOperands({});
+    function->removeAttr(kUpdatesAttrName);
 
     // The table comes first.
     inputs.insert(inputs.begin(), pointerType);

@@ -77,10 +77,30 @@ std::optional<unsigned> mlir::cq::getUpdatedArgument(func::FuncOp function,
 SmallVector<std::optional<unsigned>>
 mlir::cq::getUpdatedArguments(func::FuncOp function) {
   SmallVector<std::optional<unsigned>> updated;
+  if (auto recorded =
+          function->getAttrOfType<DenseI64ArrayAttr>(kUpdatesAttrName);
+      recorded && recorded.size() == function.getNumResults()) {
+    for (int64_t argument : recorded.asArrayRef())
+      updated.push_back(argument < 0 ? std::nullopt
+                                     : std::optional<unsigned>(argument));
+    return updated;
+  }
   for (unsigned i = 0, e = function.getNumResults(); i < e; ++i) {
     auto argument = getUpdatedArgument(function, i);
     updated.push_back(llvm::is_contained(updated, argument) ? std::nullopt
                                                             : argument);
   }
   return updated;
+}
+
+void mlir::cq::recordUpdatedArguments(ModuleOp module) {
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (function.isExternal() || !function.isPublic())
+      continue;
+    SmallVector<int64_t> updated;
+    for (std::optional<unsigned> argument : getUpdatedArguments(function))
+      updated.push_back(argument ? static_cast<int64_t>(*argument) : -1);
+    function->setAttr(kUpdatesAttrName,
+                      DenseI64ArrayAttr::get(module.getContext(), updated));
+  }
 }

@@ -36,7 +36,15 @@ std::optional<unsigned> getUpdatedArgument(func::FuncOp function,
                                            unsigned index);
 
 /// The same for every result; an argument is given to its first result only.
+/// What `recordUpdatedArguments` wrote down comes first.
 SmallVector<std::optional<unsigned>> getUpdatedArguments(func::FuncOp function);
+
+/// Writes the updated arguments of public functions down as `cq.updates`, so
+/// that the C interface stays that of the source while passes rewrite the code
+/// (fusion may give a result that was an argument a tensor of its own).
+void recordUpdatedArguments(ModuleOp module);
+/// Name of that attribute: for each result its argument, or −1.
+inline constexpr llvm::StringLiteral kUpdatesAttrName = "cq.updates";
 
 } // namespace mlir::cq
 
