@@ -40,7 +40,7 @@ func::FuncOp FunctionDerivatives::withoutEffects(func::FuncOp function) {
     return result;
   auto copy = cast<func::FuncOp>(function->clone());
   bool differs = false;
-  copy.walk([&](Operation *op) {
+  copy.getBody().walk([&](Operation *op) {
     if (isEffect(*op)) {
       op->erase();
       differs = true;

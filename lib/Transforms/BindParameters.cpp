@@ -12,6 +12,7 @@
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Builders.h"
 
@@ -117,10 +118,14 @@ struct BindParametersPass
 
     SmallVector<std::optional<unsigned>> updated =
         getUpdatedArguments(function);
+    // Where an update was recorded and the code does not make it any more.
+    SmallVector<bool> moved(updated.size());
+    for (auto [i, argument] : llvm::enumerate(updated))
+      moved[i] = argument && getUpdatedArgument(function, i) != argument;
 
     // Arguments.
     unsigned numArguments = body.getNumArguments();
-    SmallVector<Value> buffers(numArguments);
+    SmallVector<Value> buffers(numArguments), tensors(numArguments);
     SmallVector<Type> inputs(function.getArgumentTypes());
     for (unsigned i = 0; i < numArguments; ++i) {
       BlockArgument argument = body.getArgument(i);
@@ -139,6 +144,7 @@ struct BindParametersPass
       buffers[i] = makeBuffer(b, loc, converter, *type, argument);
       bool writable = llvm::is_contained(updated, std::optional<unsigned>(i));
       Value tensor = makeTensor(b, loc, *type, buffers[i], writable);
+      tensors[i] = tensor;
       argument.replaceUsesWithIf(tensor, [](OpOperand &use) {
         return !isa<LLVM::InsertValueOp>(use.getOwner());
       });
@@ -154,6 +160,11 @@ struct BindParametersPass
       Value buffer;
       if (updated[i]) {
         buffer = buffers[*updated[i]];
+        // A write that bufferization sees: others may still read the argument.
+        b.setInsertionPoint(terminator);
+        if (moved[i])
+          value = linalg::CopyOp::create(b, loc, value, tensors[*updated[i]])
+                      .getResult(0);
       } else {
         inputs.push_back(pointerType);
         b.setInsertionPointToStart(&body);

@@ -39,7 +39,8 @@ def BindParameters : Pass<"cq-bind-parameters", "::mlir::ModuleOp"> {
     One-shot bufferization refuses extern globals, hence before it.
   }];
   let dependentDialects = ["::mlir::bufferization::BufferizationDialect",
-                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::linalg::LinalgDialect"];
   let statistics = [Statistic<"numParameters", "parameters", "Entries of the pointer table">];
 }
 

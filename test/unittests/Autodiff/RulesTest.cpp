@@ -419,12 +419,15 @@ func.func @NAME(%x: tensor<2x3xf64>) -> tensor<2x3xf64> {
   return %r : tensor<2x3xf64>
 })");
   add("dynamic_sizes", R"(
-func.func private @NAME_inner(%x: tensor<?x?xf64>, %w: tensor<?xf64>) -> tensor<?x?xf64> {
+func.func @NAME(%sx: tensor<3x4xf64>, %sw: tensor<4xf64>) -> tensor<3x4xf64> {
+  %x = tensor.cast %sx : tensor<3x4xf64> to tensor<?x?xf64>
+  %w = tensor.cast %sw : tensor<4xf64> to tensor<?xf64>
   %zero = arith.constant 0 : index
   %one = arith.constant 1 : index
+  %two = arith.constant 2 : index
   %m = tensor.dim %x, %zero : tensor<?x?xf64>
   %n = tensor.dim %x, %one : tensor<?x?xf64>
-  %half = arith.divui %n, %one : index
+  %half = arith.divui %n, %two : index
   %e = tensor.empty(%m, %n) : tensor<?x?xf64>
   %y = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
       ins(%x, %w : tensor<?x?xf64>, tensor<?xf64>) outs(%e : tensor<?x?xf64>) {
@@ -433,14 +436,8 @@ func.func private @NAME_inner(%x: tensor<?x?xf64>, %w: tensor<?xf64>) -> tensor<
     linalg.yield %p : f64
   } -> tensor<?x?xf64>
   %s = tensor.extract_slice %y[%one, 0] [1, %half] [1, 1] : tensor<?x?xf64> to tensor<1x?xf64>
-  %r = tensor.insert_slice %s into %y[0, 0] [1, %half] [1, 1] : tensor<1x?xf64> into tensor<?x?xf64>
-  return %r : tensor<?x?xf64>
-}
-func.func @NAME(%x: tensor<3x4xf64>, %w: tensor<4xf64>) -> tensor<3x4xf64> {
-  %dx = tensor.cast %x : tensor<3x4xf64> to tensor<?x?xf64>
-  %dw = tensor.cast %w : tensor<4xf64> to tensor<?xf64>
-  %y = func.call @NAME_inner(%dx, %dw) : (tensor<?x?xf64>, tensor<?xf64>) -> tensor<?x?xf64>
-  %r = tensor.cast %y : tensor<?x?xf64> to tensor<3x4xf64>
+  %t = tensor.insert_slice %s into %y[0, 0] [1, %half] [1, 1] : tensor<1x?xf64> into tensor<?x?xf64>
+  %r = tensor.cast %t : tensor<?x?xf64> to tensor<3x4xf64>
   return %r : tensor<3x4xf64>
 })");
   checkGradients(functions);
