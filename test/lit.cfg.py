@@ -46,6 +46,8 @@ for flag, feature in (("avx2", "avx2"), ("avx512bw", "avx512"), ("avx512_vnni", 
 config.substitutions.append(("%llvm_lib_dir", os.path.join(config.llvm_tools_dir, "..", "lib")))
 if shutil.which("mlir-runner", path=config.environment["PATH"]):
     config.available_features.add("mlir-runner")
+if shutil.which("mlir-translate", path=config.environment["PATH"]):
+    config.available_features.add("mlir-translate")
 if shutil.which("mlir-opt", path=config.environment["PATH"]):
     config.available_features.add("mlir-opt")
 if subprocess.run([config.python_executable, "-c", "import numpy"], capture_output=True).returncode == 0:
@@ -56,3 +58,10 @@ config.environment["PYTHONPATH"] = highspy
 if subprocess.run([config.python_executable, "-c", "import highspy"], capture_output=True,
                   env=dict(os.environ, PYTHONPATH=highspy)).returncode == 0:
     config.available_features.add("highspy")
+# Debian's PyTorch belongs to Debian's Python. Found, not imported: that takes seconds.
+finds_torch = "import importlib.util as u, sys; sys.exit(not (u.find_spec('torch') and u.find_spec('numpy')))"
+for python in (config.python_executable, "/usr/bin/python3"):
+    if os.path.exists(python) and subprocess.run([python, "-c", finds_torch]).returncode == 0:
+        config.available_features.add("torch")
+        config.substitutions.append(("%torch_python", python))
+        break

@@ -69,7 +69,7 @@ static void unite(llvm::BitVector &set, unsigned size,
   changed |= set != before;
 }
 
-LogicalResult Activity::visit(func::FuncOp function, bool isRoot) {
+LogicalResult Activity::visit(func::FuncOp function) {
   if (!function.getBody().hasOneBlock())
     return function.emitError("has a body of several blocks, which is not "
                               "differentiated");
@@ -80,11 +80,6 @@ LogicalResult Activity::visit(func::FuncOp function, bool isRoot) {
   DenseSet<Value> active, weights;
   collect(block, activities[function], active, weights);
   for (Operation &op : block) {
-    if (!isRoot && getTarget(&op))
-      return op.emitError() << "loads a differentiated weight inside of @"
-                            << function.getSymName()
-                            << "; load it in the caller and pass it as an "
-                               "argument";
     auto call = dyn_cast<func::CallOp>(op);
     if (!call || !readsActive(call, active))
       continue;
@@ -109,7 +104,7 @@ LogicalResult Activity::visit(func::FuncOp function, bool isRoot) {
       about.weights = common;
       changed = true;
     }
-    if (failed(visit(callee, /*isRoot=*/false)))
+    if (failed(visit(callee)))
       return failure();
     collect(block, activities[function], active, weights);
   }
@@ -122,13 +117,34 @@ LogicalResult Activity::visit(func::FuncOp function, bool isRoot) {
   return success();
 }
 
+/// Below the root, a weight would be found by no derivative.
+LogicalResult Activity::checkLoads(func::FuncOp function) {
+  for (Operation &op : function.getBody().getOps()) {
+    auto call = dyn_cast<func::CallOp>(op);
+    func::FuncOp callee = call ? getCallee(call) : func::FuncOp();
+    if (!callee || callee.isExternal() || !checked.insert(callee).second)
+      continue;
+    for (Operation &inner : callee.getBody().getOps())
+      if (getTarget(&inner))
+        return inner.emitError()
+               << "loads a differentiated weight inside of @"
+               << callee.getSymName()
+               << "; load it in the caller and pass it as an argument";
+    if (failed(checkLoads(callee)))
+      return failure();
+  }
+  return success();
+}
+
 LogicalResult Activity::solve(func::FuncOp root) {
+  if (failed(checkLoads(root)))
+    return failure();
   FunctionActivity &about = activities[root];
   about.arguments = targets.arguments;
   about.weights.resize(root.getNumArguments());
   do {
     changed = false;
-    if (failed(visit(root, /*isRoot=*/true)))
+    if (failed(visit(root)))
       return failure();
   } while (changed);
   return success();

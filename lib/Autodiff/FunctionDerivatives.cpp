@@ -74,11 +74,13 @@ FailureOr<SmallVector<Value>> FunctionDerivatives::appendReverse(
   adjoints.weights = std::move(weights);
 
   SmallVector<Operation *> forward;
-  llvm::MapVector<StringAttr, unsigned> loads;
+  // For each load of a target the one before it.
+  llvm::DenseMap<StringAttr, Operation *> lastLoad;
+  llvm::DenseMap<Operation *, Operation *> loadBefore;
   for (Operation &op : block) {
     forward.push_back(&op);
     if (StringAttr global = activity.getTarget(&op))
-      ++loads[global];
+      loadBefore[&op] = std::exchange(lastLoad[global], &op);
   }
   OpBuilder b = OpBuilder::atBlockEnd(&block);
   for (auto [result, cotangent] : llvm::zip(results, cotangents))
@@ -86,16 +88,13 @@ FailureOr<SmallVector<Value>> FunctionDerivatives::appendReverse(
       adjoints.add(b, result, cotangent);
 
   // A gradient is complete at the first load of its global; until then each
-  // load hands what it has to the one before.
-  llvm::DenseMap<StringAttr, Value> gradients;
+  // load hands what it has to the one before, to be added to in place.
   auto finishLoad = [&](Operation *op) {
-    StringAttr global = activity.getTarget(op);
     Value tensor = op->getResult(0);
-    adjoints.add(b, tensor, gradients.lookup(global));
-    if (--loads[global] == 0)
-      sink(b, global, adjoints.getOrZero(b, tensor));
+    if (Operation *before = loadBefore.lookup(op))
+      adjoints.add(b, before->getResult(0), adjoints.get(tensor));
     else
-      gradients[global] = adjoints.get(tensor);
+      sink(b, activity.getTarget(op), adjoints.getOrZero(b, tensor));
   };
   for (Operation *op : llvm::reverse(forward)) {
     if (activity.getTarget(op))

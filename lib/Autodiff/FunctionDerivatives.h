@@ -13,7 +13,6 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/BitVector.h"
-#include "llvm/ADT/MapVector.h"
 #include <map>
 
 namespace mlir::cq {
@@ -52,7 +51,8 @@ public:
                llvm::DenseSet<Value> &weights) const;
 
 private:
-  LogicalResult visit(func::FuncOp function, bool isRoot);
+  LogicalResult visit(func::FuncOp function);
+  LogicalResult checkLoads(func::FuncOp function);
   func::FuncOp getCallee(func::CallOp call) const {
     return symbols.lookup<func::FuncOp>(call.getCallee());
   }
@@ -61,6 +61,7 @@ private:
   const DifferentiationTargets &targets;
   std::map<Operation *, FunctionActivity> activities;
   llvm::SmallVector<Operation *> path;
+  llvm::DenseSet<Operation *> checked;
   bool changed = false;
 };
 
