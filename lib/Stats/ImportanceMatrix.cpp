@@ -8,6 +8,7 @@
 
 #include "cq/Stats/ImportanceMatrix.h"
 #include "cq/Model/GGUF.h"
+#include "cq/Model/ModelSource.h"
 #include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -140,9 +141,27 @@ static llvm::Expected<Matrix> readGGUF(StringRef path) {
   return matrix;
 }
 
-llvm::Expected<Statistics>
-mlir::cq::importImportanceMatrix(StringRef path, const ParameterArchive &model,
-                                 int64_t chunkTokens, unsigned threads) {
+llvm::StringMap<std::string>
+mlir::cq::weightNamesOf(const ModelSource &source) {
+  llvm::StringMap<std::string> names;
+  for (auto [i, block] : llvm::enumerate(source.blocks))
+    for (auto [name, key] : {std::pair<StringRef, StringRef>("attn_q", block.q),
+                             {"attn_k", block.k},
+                             {"attn_v", block.v},
+                             {"attn_output", block.o},
+                             {"ffn_gate", block.gate},
+                             {"ffn_up", block.up},
+                             {"ffn_down", block.down}})
+      names[("blk." + llvm::Twine(i) + "." + name + ".weight").str()] =
+          key.str();
+  names["token_embd.weight"] = source.embedding;
+  names["output.weight"] = source.head;
+  return names;
+}
+
+llvm::Expected<Statistics> mlir::cq::importImportanceMatrix(
+    StringRef path, const ParameterArchive &model, int64_t chunkTokens,
+    const llvm::StringMap<std::string> &names, unsigned threads) {
   if (chunkTokens <= 0)
     return fail("a chunk cannot have " + llvm::Twine(chunkTokens) +
                 " tokens; llama-imatrix takes 512");
@@ -162,17 +181,18 @@ mlir::cq::importImportanceMatrix(StringRef path, const ParameterArchive &model,
   Statistics result;
   result.provenance.model = fingerprint->model;
   result.provenance.options = "llama.cpp importance matrix";
-  std::string name;
-  for (const std::string &dataset : matrix->datasets)
-    name += (name.empty() ? "" : ", ") + dataset;
+  std::string text = llvm::join(matrix->datasets, ", ");
   // Its sequences cannot be told, so one file counts as one; the hash keeps it
   // from being added twice.
   result.provenance.data.push_back(
-      {name.empty() ? llvm::sys::path::filename(path).str() : name, hash, 0,
+      {text.empty() ? llvm::sys::path::filename(path).str() : text, hash, 0,
        1});
   llvm::StringSet<> measured;
   for (Entry &entry : matrix->entries) {
     std::string where = "entry " + quoted(entry.weight) + " of " + quoted(path);
+    auto name = names.find(entry.weight);
+    if (name != names.end())
+      entry.weight = name->second;
     const ParameterInfo *weight = model.find(entry.weight);
     if (!weight || weight->shape.size() != 2)
       return fail(where + " is no matrix of " + quoted(model.path()) +

@@ -36,6 +36,8 @@ Verb runVerb();
 Verb solveVerb();
 Verb evalVerb();
 Verb inspectVerb();
+Verb statsVerb();
+Verb reportVerb();
 
 /// argv[0], for finding files beside the program.
 extern const char *programPath;

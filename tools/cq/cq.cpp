@@ -27,6 +27,8 @@ static const char overview[] =
   cq eval small/ --against smollm2.mlir           perplexity and KL divergence
   cq solve problem.json                           which choice for which layer: the solver alone
   cq inspect FILE                                 what is in a model, checkpoint or folder
+  cq stats show smollm2.stats                     what calibration measured; merge, import, export
+  cq report small/ --stats=smollm2.stats -o r.html   one page: impact, bits, errors, decisions
 
   `cq VERB --help` explains one verb; cq-opt has every step as a pass.
 )";
@@ -36,10 +38,10 @@ int main(int argc, char **argv) {
   // A file-size limit is then an error of write, like a full disk, not a crash.
   std::signal(SIGXFSZ, SIG_IGN);
   tool::programPath = argv[0];
-  std::vector<tool::Verb> verbs = {tool::importVerb(),   tool::calibrateVerb(),
-                                   tool::quantizeVerb(), tool::runVerb(),
-                                   tool::evalVerb(),     tool::inspectVerb(),
-                                   tool::solveVerb()};
+  std::vector<tool::Verb> verbs = {
+      tool::importVerb(), tool::calibrateVerb(), tool::quantizeVerb(),
+      tool::runVerb(),    tool::evalVerb(),      tool::inspectVerb(),
+      tool::solveVerb(),  tool::statsVerb(),     tool::reportVerb()};
   if (argc < 2) {
     llvm::errs() << overview;
     return 1;

@@ -23,18 +23,25 @@
 #define CQ_STATS_IMPORTANCEMATRIX_H
 
 #include "cq/Stats/Statistics.h"
+#include "llvm/ADT/StringMap.h"
 
 namespace mlir::cq {
 
 /// Reads either form. Sums of squares and tokens are all there is; a legacy
 /// file's chunks are taken to have `chunkTokens` tokens, which changes counts
 /// and sums but no mean. Weights that `model` has not, or of another shape, are
-/// errors; it gives the fingerprint. Experts (several matrices an entry) are
+/// errors; it gives the fingerprint. `names` leads from GGUF's names to those
+/// of `model` where they differ. Experts (several matrices an entry) are
 /// refused.
-llvm::Expected<Statistics> importImportanceMatrix(llvm::StringRef path,
-                                                  const ParameterArchive &model,
-                                                  int64_t chunkTokens = 512,
-                                                  unsigned threads = 0);
+llvm::Expected<Statistics>
+importImportanceMatrix(llvm::StringRef path, const ParameterArchive &model,
+                       int64_t chunkTokens = 512,
+                       const llvm::StringMap<std::string> &names = {},
+                       unsigned threads = 0);
+
+/// GGUF's names of a model's linear layers -> those of its archive.
+struct ModelSource;
+llvm::StringMap<std::string> weightNamesOf(const ModelSource &source);
 
 } // namespace mlir::cq
 
