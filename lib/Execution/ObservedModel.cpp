@@ -19,6 +19,9 @@ using namespace mlir::cq;
 
 /// `void loss(parameters, tokens, losses)`
 using LossFunction = void(void **, const int32_t *, float *);
+/// `void divergence(parameters, tokens, reference, divergences)`
+using DivergenceFunction = void(void **, const int32_t *, const float *,
+                                float *);
 
 struct ObservedModel::Implementation {
   std::unique_ptr<CompiledModule> code;
@@ -27,8 +30,8 @@ struct ObservedModel::Implementation {
   std::optional<ParameterTable> table;
   std::vector<void *> own; ///< what the table held at first
   std::vector<ObservationInfo> observations;
-  LossFunction *loss = nullptr;
-  int64_t tokens = 0, vocabulary = 0;
+  void *function = nullptr; ///< a DivergenceFunction where `width` > 0
+  int64_t tokens = 0, losses = 0, width = 0, vocabulary = 0;
   double compileSeconds = 0;
 
   llvm::Error findFunction(llvm::StringRef path, llvm::StringRef name);
@@ -39,19 +42,26 @@ struct ObservedModel::Implementation {
 llvm::Error ObservedModel::Implementation::findFunction(llvm::StringRef path,
                                                         llvm::StringRef name) {
   const FunctionInfo *info = code->getInterface().find(name);
-  if (!info || info->arguments.size() != 1 || info->results.size() != 1 ||
+  bool isLoss = info && info->arguments.size() == 1;
+  bool isDivergence = info && info->arguments.size() == 2 &&
+                      info->arguments[1].elementType == "f32" &&
+                      info->arguments[1].shape.size() == 2;
+  if ((!isLoss && !isDivergence) || info->results.size() != 1 ||
       info->arguments[0].elementType != "i32" ||
       info->arguments[0].shape.size() != 1 ||
       info->results[0].elementType != "f32" ||
-      info->results[0].numElements() != info->arguments[0].shape[0] - 1)
+      info->results[0].numElements() !=
+          info->arguments[0].shape[0] - (isLoss ? 1 : 0))
     return llvm::createStringError(
         path + ": @" + name +
         " does not have the signature that `cq import` writes");
   tokens = info->arguments[0].shape[0];
-  auto function = code->get<LossFunction>(name);
-  if (!function)
-    return function.takeError();
-  loss = *function;
+  losses = info->results[0].numElements();
+  width = isDivergence ? info->arguments[1].shape[1] : 0;
+  auto address = code->lookup(name);
+  if (!address)
+    return address.takeError();
+  function = *address;
   if (const auto *model = code->getInterface().attributes.getObject("model"))
     vocabulary = model->getInteger("vocabulary").value_or(0);
   if (vocabulary <= 0)
@@ -102,6 +112,8 @@ ObservedModel::load(llvm::StringRef path, const ObservedModelOptions &options) {
     execution.targetCPU = options.targetCPU;
   execution.useCache = options.useCache;
   ObserveOptions observe;
+  observe.function = options.function;
+  observe.wrt = options.wrt;
   observe.moments = options.moments;
   observe.gram = options.gram;
   observe.blocks = options.blocks;
@@ -109,15 +121,16 @@ ObservedModel::load(llvm::StringRef path, const ObservedModelOptions &options) {
   for (const std::string &pattern : options.only)
     observe.only.push_back(pattern);
   bool gradients = options.fisher != "none";
-  std::string entry = gradients ? "loss_gradient" : "loss";
+  std::string entry = options.function + (gradients ? "_gradient" : "");
   execution.prepare = [&](OpPassManager &pm) {
     buildObservePipeline(pm, observe);
   };
   execution.preparation = llvm::join(
       llvm::ArrayRef<std::string>{
-          "observe", std::to_string(options.moments),
-          std::to_string(options.gram), std::to_string(options.blocks),
-          options.fisher, llvm::join(options.only, " ")},
+          "observe", options.function, options.wrt,
+          std::to_string(options.moments), std::to_string(options.gram),
+          std::to_string(options.blocks), options.fisher,
+          llvm::join(options.only, " ")},
       "|");
   execution.functions = {entry};
 
@@ -216,13 +229,25 @@ static void visit(void *user, int64_t number, int64_t operands,
 llvm::Error ObservedModel::run(llvm::ArrayRef<int32_t> tokens,
                                llvm::MutableArrayRef<float> losses,
                                ObservationHandler handler) {
+  return run(tokens, {}, losses, handler);
+}
+
+llvm::Error ObservedModel::run(llvm::ArrayRef<int32_t> tokens,
+                               llvm::ArrayRef<float> reference,
+                               llvm::MutableArrayRef<float> losses,
+                               ObservationHandler handler) {
   const Implementation &impl = *implementation;
   if (int64_t(tokens.size()) != impl.tokens ||
-      int64_t(losses.size()) != impl.tokens - 1)
+      int64_t(losses.size()) != impl.losses)
     return llvm::createStringError(
         "a sequence has " + llvm::Twine(impl.tokens) + " tokens and " +
-        llvm::Twine(impl.tokens - 1) + " losses, not " +
+        llvm::Twine(impl.losses) + " losses, not " +
         llvm::Twine(tokens.size()) + " and " + llvm::Twine(losses.size()));
+  if (int64_t(reference.size()) != impl.tokens * impl.width)
+    return llvm::createStringError("the reference's hidden states have " +
+                                   llvm::Twine(impl.tokens * impl.width) +
+                                   " numbers, not " +
+                                   llvm::Twine(reference.size()));
   for (int32_t token : tokens)
     if (token < 0 || token >= impl.vocabulary)
       return llvm::createStringError("token " + llvm::Twine(token) +
@@ -231,7 +256,13 @@ llvm::Error ObservedModel::run(llvm::ArrayRef<int32_t> tokens,
   Visit visit{impl.observations, handler};
   if (handler)
     cq_set_observer(&::visit, &visit);
-  impl.loss(implementation->table->data(), tokens.data(), losses.data());
+  void **parameters = implementation->table->data();
+  if (impl.width == 0)
+    reinterpret_cast<LossFunction *>(impl.function)(parameters, tokens.data(),
+                                                    losses.data());
+  else
+    reinterpret_cast<DivergenceFunction *>(impl.function)(
+        parameters, tokens.data(), reference.data(), losses.data());
   cq_set_observer(nullptr, nullptr);
   return llvm::Error::success();
 }

@@ -19,24 +19,26 @@ void cq::buildObservePipeline(OpPassManager &pm,
                               const ObserveOptions &options) {
   // First, so that nothing else is looked at (and blocks are not shared).
   KeepFunctionsOptions loss;
-  loss.functions.push_back("loss");
+  loss.functions.push_back(options.function);
   pm.addPass(createKeepFunctions(loss));
   // Before differentiation: it copies the instrumented forward pass once, and
   // numbers gradients after what is there.
   CQObserveOptions observe;
+  observe.function = options.function;
   observe.moments = options.moments;
   observe.gram = options.gram;
   observe.blocks = options.blocks;
   pm.addPass(createCQObserve(observe));
   if (options.fisher == "none")
     return;
-  // Equal blocks share a derivative.
+  // Equal blocks share one derivative.
   pm.addPass(createMergeFunctions());
   DifferentiateOptions differentiate;
+  differentiate.function = options.function;
+  differentiate.wrt = options.wrt;
   differentiate.gradients = "observe";
   differentiate.fisher = options.fisher;
-  for (const std::string &pattern : options.only)
-    differentiate.only.push_back(pattern);
+  differentiate.only.assign(options.only.begin(), options.only.end());
   pm.addPass(createDifferentiate(differentiate));
 }
 

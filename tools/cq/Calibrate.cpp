@@ -110,8 +110,7 @@ static llvm::Expected<std::pair<int64_t, int64_t>> getPart(int64_t count) {
   return std::make_pair((i - 1) * count / n, i * count / n);
 }
 
-/// The model's own text, where none is given. The seeds are far from those of
-/// `cq eval`, which must not test on what was calibrated on.
+/// The model's own text, where none is given.
 static llvm::Expected<tool::CalibrationText> writeText(int64_t length) {
   LanguageModelOptions modelOptions;
   modelOptions.threads = threads;
@@ -120,23 +119,7 @@ static llvm::Expected<tool::CalibrationText> writeText(int64_t length) {
   auto model = LanguageModel::load(input, modelOptions);
   if (!model)
     return model.takeError();
-  if (!(*model)->tokenizer())
-    return fail("the model came without a tokenizer, so it cannot write a "
-                "text; give token ids with --text, or import it again with "
-                "--tokenizer");
-  if (length > (*model)->context())
-    return fail("the model's caches hold " + llvm::Twine((*model)->context()) +
-                " positions and a sequence has " + llvm::Twine(length) +
-                " tokens; import it with a larger --context, or give a text "
-                "with --text");
-  auto text = tool::writeEvalText(**model, length, sequenceCount,
-                                  1000000 + 10000 * seed);
-  if (!text)
-    return text.takeError();
-  tool::CalibrationText result;
-  result.name = "written by the model (seed " + std::to_string(seed) + ")";
-  result.sequences = std::move(text->windows);
-  return result;
+  return tool::writeCalibrationText(**model, {length, sequenceCount, seed});
 }
 
 static std::string hashTokenizer(const Tokenizer *tokenizer) {

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CalibrationText.h"
+#include "EvalText.h"
 #include "cq/Stats/Statistics.h"
 #include "cq/Support/BoundedJSON.h"
 #include "cq/Support/Diagnostics.h"
@@ -158,5 +159,29 @@ tool::readCalibrationText(llvm::ArrayRef<std::string> paths,
     if (wantsBos)
       result.sequences.back().front() = tokenizer->bos();
   }
+  return result;
+}
+
+llvm::Expected<tool::CalibrationText>
+tool::writeCalibrationText(LanguageModel &model,
+                           const CalibrationTextOptions &options) {
+  if (!model.tokenizer())
+    return llvm::createStringError(
+        "the model came without a tokenizer, so it cannot write a text; give "
+        "token ids with --text, or import it again with --tokenizer");
+  if (options.length > model.context())
+    return llvm::createStringError(
+        "the model's caches hold " + llvm::Twine(model.context()) +
+        " positions and a sequence has " + llvm::Twine(options.length) +
+        " tokens; import it with a larger --context, or give a text with "
+        "--text");
+  auto text = writeEvalText(model, options.length, options.sequences,
+                            1000000 + 10000 * options.seed);
+  if (!text)
+    return text.takeError();
+  CalibrationText result;
+  result.name =
+      "written by the model (seed " + std::to_string(options.seed) + ")";
+  result.sequences = std::move(text->windows);
   return result;
 }

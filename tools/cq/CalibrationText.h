@@ -9,6 +9,7 @@
 #ifndef CQ_TOOLS_CQ_CALIBRATIONTEXT_H
 #define CQ_TOOLS_CQ_CALIBRATIONTEXT_H
 
+#include "cq/Execution/LanguageModel.h"
 #include "cq/Model/Tokenizer.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/Error.h"
@@ -40,6 +41,13 @@ llvm::Expected<CalibrationText>
 readCalibrationText(llvm::ArrayRef<std::string> paths,
                     const Tokenizer *tokenizer, int64_t vocabulary,
                     const CalibrationTextOptions &options);
+
+/// Text that the model writes itself; drawing it is slow, so it is kept on
+/// disk. The seeds are far from those of `cq eval`, which must not test on what
+/// was calibrated on. Errors: no tokenizer, too short caches.
+llvm::Expected<CalibrationText>
+writeCalibrationText(LanguageModel &model,
+                     const CalibrationTextOptions &options);
 
 } // namespace mlir::cq::tool
 

@@ -32,6 +32,7 @@ struct Verb {
 Verb importVerb();
 Verb calibrateVerb();
 Verb quantizeVerb();
+Verb tuneVerb();
 Verb runVerb();
 Verb solveVerb();
 Verb evalVerb();

@@ -26,6 +26,10 @@
 namespace mlir::cq {
 
 struct ObservedModelOptions {
+  /// What is run: loss, or divergence (from a reference's hidden states).
+  std::string function = "loss";
+  /// What gradients are by: weights (that products read) or all.
+  std::string wrt = "weights";
   bool moments = true; ///< observe inputs of products with a weight
   bool gram = false;   ///< and their XᵀX
   bool blocks = true;  ///< observe what enters and leaves blocks
@@ -88,6 +92,12 @@ public:
   /// after the other, on this thread. Errors: another count, an id outside the
   /// vocabulary.
   llvm::Error run(llvm::ArrayRef<int32_t> tokens,
+                  llvm::MutableArrayRef<float> losses,
+                  ObservationHandler handler);
+  /// The same for function = divergence: `reference` [tokens, width] are final
+  /// hidden states, `losses` [tokens] the divergences from their predictions.
+  llvm::Error run(llvm::ArrayRef<int32_t> tokens,
+                  llvm::ArrayRef<float> reference,
                   llvm::MutableArrayRef<float> losses,
                   ObservationHandler handler);
 

@@ -24,6 +24,14 @@ struct ObserveOptions : PassPipelineOptions<ObserveOptions> {
   Option<bool> blocks{*this, "blocks",
                       llvm::cl::desc("What enters and leaves blocks"),
                       llvm::cl::init(true)};
+  Option<std::string> function{*this, "function",
+                               llvm::cl::desc("The loss: loss or divergence"),
+                               llvm::cl::init("loss")};
+  Option<std::string> wrt{
+      *this, "wrt",
+      llvm::cl::desc("What gradients are by: weights (that products read) or "
+                     "all"),
+      llvm::cl::init("weights")};
   Option<std::string> fisher{
       *this, "fisher",
       llvm::cl::desc("Squared gradients of weights: none, sequence or token"),

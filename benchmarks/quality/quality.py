@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Quality per bit: quantizes one model in many ways, measures each, prints tables.
+
+    benchmarks/quality/quality.py MODEL.mlir --text=wiki.test.raw --calibration=calibration.wiki.txt \\
+        --work=quality --windows=16 --experiment=criteria --results=docs/Results.md
+
+Each line: bits per weight of the linear layers (every byte counted), of all packed
+weights, KL divergence against the unquantized model, the same times 4^bpw (one more bit
+halves the error and quarters the divergence, so equal numbers are equally good per
+bit), perplexity, top token kept. The lines are data (experiments.py). Results and
+statistics are kept in --work and reused: an interrupted run goes on where it stopped.
+With --results, the table goes between the marks <!-- quality:NAME --> and
+<!-- /quality --> of that file.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+from experiments import CALIBRATIONS, EXPERIMENTS, Line
+
+HEAD = ("| linear layers | bpw | all bpw | KL divergence | KLD x 4^bpw | perplexity | top kept |\n"
+        "|---|---|---|---|---|---|---|")
+
+
+def flags(options):
+    for key, value in options.items():
+        name = "--" + key.replace("_", "-")
+        yield name if value is True else f"{name}={value}"
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.work = pathlib.Path(options.work)
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.record = self.work / "results.json"
+        self.known = json.loads(self.record.read_text()) if self.record.exists() else {}
+
+    def cq(self, *arguments):
+        subprocess.run([self.options.cq, *map(str, arguments)], check=True,
+                       capture_output=True, text=True)
+
+    def statistics(self, key):
+        path = self.work / f"{key}.stats"
+        if not path.exists():
+            text = [f"--text={self.options.calibration}"] if self.options.calibration else []
+            self.cq("calibrate", self.options.model, *text, *flags(CALIBRATIONS[key]), "-o", path)
+        return path
+
+    def key(self, line: Line):
+        return json.dumps([self.options.model, self.options.text, self.options.windows,
+                           line.quantize, line.stats, line.tune, line.eval], sort_keys=True)
+
+    def measure(self, line: Line):
+        folder = self.work / "model"
+        stats = [f"--stats={self.statistics(line.stats)}"] if line.stats else []
+        start = time.time()
+        self.cq("quantize", self.options.model, "-o", folder, "--force", *stats, *flags(line.quantize))
+        seconds = time.time() - start
+        if line.tune is not None:
+            tuned = self.work / "tuned"
+            text = [f"--text={self.options.calibration}"] if self.options.calibration else []
+            self.cq("tune", folder, f"--against={self.options.model}", "-o", tuned, "--force", *text,
+                    *flags(line.tune))
+            folder = tuned
+        result = self.work / "eval.json"
+        text = [f"--text={self.options.text}"] if self.options.text else []
+        self.cq("eval", folder, f"--against={self.options.model}", f"--json={result}", *text,
+                f"--windows={self.options.windows}", *flags(line.eval))
+        numbers = json.loads(result.read_text())
+        numbers["quantize_seconds"] = round(seconds, 1)
+        plan = json.loads((folder / "plan.json").read_text())
+        # The embedding (and tied head) keeps its own scheme: not a linear layer.
+        outer = [w for w in plan["weights"] if re.search(r"embd|embed|^output\.|lm_head", w["weight"])]
+        linear = [w for w in plan["weights"] if w not in outer]
+        count = lambda weights: sum(w["shape"][0] * w["shape"][1] for w in weights)
+        size = lambda weights: sum(w.get("bytes", 0) for w in weights)
+        numbers["linear_bpw"] = 8 * size(linear) / count(linear)
+        numbers["payload_bpw"] = 8 * size(linear + outer) / count(linear + outer)
+        numbers["file_bytes"] = (folder / "model.safetensors").stat().st_size
+        return numbers
+
+    def line(self, line: Line):
+        key = self.key(line)
+        if key not in self.known:
+            try:
+                self.known[key] = self.measure(line)
+            except subprocess.CalledProcessError as error:
+                print(f"{line.name}: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                return None
+            self.record.write_text(json.dumps(self.known, indent=1))
+        r = self.known[key]
+        return (f"| {line.name} | {r['linear_bpw']:.3f} | {r['payload_bpw']:.3f} | "
+                f"{r['kl_divergence']:.4f} ± {r['kl_divergence_error']:.4f} | "
+                f"{r['kl_divergence'] * 4 ** r['linear_bpw']:.1f} | "
+                f"{r['perplexity']:.2f} | {100 * r['same_top']:.1f} % |")
+
+    def table(self, lines):
+        print(HEAD)
+        rows = []
+        for line in lines:
+            row = self.line(line)
+            if row:
+                rows.append(row)
+                print(row, flush=True)
+        return "\n".join([HEAD, *rows])
+
+
+def insert(path, name, table):
+    text = pathlib.Path(path).read_text()
+    mark = re.compile(rf"(<!-- quality:{re.escape(name)} -->\n).*?(<!-- /quality -->)", re.S)
+    if not mark.search(text):
+        sys.exit(f"{path} has no mark <!-- quality:{name} --> … <!-- /quality -->; add it where the table belongs")
+    pathlib.Path(path).write_text(mark.sub(lambda m: m[1] + table + "\n" + m[2], text))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="unquantized module made by cq import")
+    parser.add_argument("--experiment", action="append", choices=sorted(EXPERIMENTS), help="default: all")
+    parser.add_argument("--only", default="", help="regular expression over the lines' names")
+    parser.add_argument("--text", help="text to measure on (default: written by the model)")
+    parser.add_argument("--calibration", help="text to calibrate on (default: written by the model)")
+    parser.add_argument("--windows", type=int, default=16)
+    parser.add_argument("--work", default="quality-results", help="statistics, results; kept and reused")
+    parser.add_argument("--results", help="put the tables into this Markdown file")
+    parser.add_argument("--list", action="store_true", help="print the lines' names and stop")
+    parser.add_argument("--cq", default=str(pathlib.Path(__file__).resolve().parents[2] / "build/bin/cq"))
+    options = parser.parse_args()
+    bench = Bench(options)
+    for name in options.experiment or EXPERIMENTS:
+        lines = [line for line in EXPERIMENTS[name]() if re.search(options.only, line.name)]
+        print(f"\n{name}: {EXPERIMENTS[name].__doc__}")
+        if options.list:
+            print("\n".join(line.name for line in lines))
+            continue
+        table = bench.table(lines)
+        if options.results:
+            insert(options.results, name, table)
+    for folder in ("model", "tuned"):
+        shutil.rmtree(bench.work / folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,383 @@
+//===- Tune.cpp - cq tune: trains a quantized folder ------------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Trains what a quantized model stores beside its codes (scales, cherries,
+// norms), and on request the codes, to predict what the unquantized model
+// predicts. Gradients come from the compiled @divergence of that model, with
+// its weights replaced by what the packed ones mean.
+//
+//===----------------------------------------------------------------------===//
+
+#include "CalibrationText.h"
+#include "Verbs.h"
+#include "cq/Execution/LanguageModel.h"
+#include "cq/Execution/ObservedModel.h"
+#include "cq/Support/AtomicFile.h"
+#include "cq/Support/CacheFile.h"
+#include "cq/Support/Progress.h"
+#include "cq/Tuning/TunedModel.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir::cq;
+namespace cl = llvm::cl;
+
+static cl::SubCommand
+    command("tune", "Trains a quantized folder towards the unquantized model: "
+                    "scales, cherries and norms, or the codes as well");
+static cl::OptionCategory options("tune options");
+static cl::opt<std::string> input(cl::Positional, cl::Required,
+                                  cl::desc("<folder made by cq quantize>"),
+                                  cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    against("against", cl::value_desc("module"), cl::Required,
+            cl::desc("The unquantized model, made by cq import"),
+            cl::sub(command), cl::cat(options));
+static cl::opt<std::string> output("o", cl::value_desc("folder"), cl::Required,
+                                   cl::desc("Where the tuned folder goes"),
+                                   cl::sub(command), cl::cat(options));
+static cl::opt<bool> force("force", cl::desc("Replace an existing folder"),
+                           cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    train("train", cl::init("scales"),
+          cl::desc("scales (default: scales, cherries, norms; codes stay) or "
+                   "all (codes too, by straight-through gradients)"),
+          cl::sub(command), cl::cat(options));
+static cl::opt<int64_t>
+    batch("batch", cl::init(1),
+          cl::desc("Sequences whose gradients make one step (default 1)"),
+          cl::sub(command), cl::cat(options));
+static cl::opt<int64_t> epochs("epochs", cl::init(1),
+                               cl::desc("Passes over the text (default 1)"),
+                               cl::sub(command), cl::cat(options));
+static cl::opt<int64_t>
+    heldOut("held-out", cl::init(4),
+            cl::desc("Sequences measured before and after, never trained on "
+                     "(default 4)"),
+            cl::sub(command), cl::cat(options));
+static cl::opt<double>
+    scaleRate("scale-rate", cl::init(1e-3),
+              cl::desc("Learning rate of scales, in parts of themselves"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<double>
+    cherryRate("cherry-rate", cl::init(1e-2),
+               cl::desc("Of cherries, in steps of their group's grid"),
+               cl::sub(command), cl::cat(options));
+static cl::opt<double>
+    weightRate("weight-rate", cl::init(5e-3),
+               cl::desc("Of weights with --train=all, in steps of the grid"),
+               cl::sub(command), cl::cat(options));
+static cl::opt<double>
+    normRate("norm-rate", cl::init(1e-3),
+             cl::desc("Of norms, in parts of their root mean square"),
+             cl::sub(command), cl::cat(options));
+static cl::opt<double> rateFloor("rate-floor", cl::init(0.1),
+                                 cl::desc("Where the cosine schedule ends"),
+                                 cl::sub(command), cl::cat(options));
+static cl::opt<unsigned> threads("threads", cl::init(0),
+                                 cl::desc("CPU threads (default: all)"),
+                                 cl::sub(command), cl::cat(options));
+static cl::list<std::string>
+    textPaths("text", cl::value_desc("file"),
+              cl::desc("Text to train on, as for cq calibrate (default: text "
+                       "that the unquantized model writes itself)"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<int64_t>
+    sequenceCount("sequences", cl::init(64), cl::value_desc("N"),
+                  cl::desc("Sequences, spread over the text, those held out "
+                           "included (default 64)"),
+                  cl::sub(command), cl::cat(options));
+static cl::opt<uint64_t> seed("seed", cl::init(0), cl::value_desc("S"),
+                              cl::desc("Other sequences (default 0)"),
+                              cl::sub(command), cl::cat(options));
+
+namespace {
+
+struct Sequence {
+  std::vector<int32_t> tokens;
+  std::vector<float> reference; ///< [tokens, width] final hidden states
+};
+
+/// Final hidden states of the unquantized model, kept on disk: they take as
+/// long as a step of training.
+llvm::Expected<std::vector<float>>
+referenceStates(LanguageModel &model, llvm::ArrayRef<int32_t> ids) {
+  llvm::StringRef bytes(reinterpret_cast<const char *>(ids.data()),
+                        ids.size() * sizeof(int32_t));
+  std::string key = hashKey({"all hidden", model.fingerprint(), bytes});
+  size_t count = ids.size() * model.width();
+  if (auto cached = loadCached<float>("hidden", key, count))
+    return std::move(*cached);
+  std::vector<float> states(count);
+  model.reset();
+  if (llvm::Error error = model.forward(ids, states.data()))
+    return std::move(error);
+  llvm::consumeError(storeCached<float>("hidden", key, states));
+  return states;
+}
+
+class Trainer {
+public:
+  Trainer(ObservedModel &model, TunedModel &tuned)
+      : model(model), tuned(tuned), divergences(model.tokens()) {}
+
+  /// Mean divergence of a sequence; its gradients are added where `learn`.
+  llvm::Expected<double> run(const Sequence &sequence, bool learn) {
+    llvm::Error failure = llvm::Error::success();
+    auto handler = [&](const ObservationInfo &info,
+                       llvm::ArrayRef<ObservedMatrix> matrices) {
+      if (!learn || failure)
+        return;
+      const ObservedMatrix &m = matrices.front();
+      failure = tuned.addGradient(info.weights.front(),
+                                  llvm::ArrayRef(m.data, m.rows * m.columns));
+    };
+    llvm::Error error =
+        model.run(sequence.tokens, sequence.reference, divergences, handler);
+    if (error || failure)
+      return llvm::joinErrors(std::move(error), std::move(failure));
+    double sum = 0;
+    for (float divergence : divergences)
+      sum += divergence;
+    return sum / static_cast<double>(divergences.size());
+  }
+
+  llvm::Expected<double> measure(llvm::ArrayRef<Sequence> sequences) {
+    double sum = 0;
+    for (const Sequence &sequence : sequences) {
+      llvm::Expected<double> divergence = run(sequence, /*learn=*/false);
+      if (!divergence)
+        return divergence;
+      sum += *divergence;
+    }
+    return sequences.empty() ? 0 : sum / static_cast<double>(sequences.size());
+  }
+
+private:
+  ObservedModel &model;
+  TunedModel &tuned;
+  std::vector<float> divergences;
+};
+
+} // namespace
+
+static std::string inFolder(llvm::StringRef folder, llvm::StringRef file) {
+  llvm::SmallString<128> path(folder);
+  llvm::sys::path::append(path, file);
+  return path.str().str();
+}
+
+static llvm::Error copyCompanions(llvm::StringRef folder) {
+  for (const char *file : {"model.mlir", "plan.json", "tokenizer.gguf"}) {
+    std::string from = inFolder(input, file);
+    if (!llvm::sys::fs::exists(from))
+      continue;
+    if (std::error_code code =
+            llvm::sys::fs::copy_file(from, inFolder(folder, file)))
+      return llvm::createStringError("cannot copy " + from + ": " +
+                                     code.message());
+  }
+  return llvm::Error::success();
+}
+
+static llvm::Error checkOptions() {
+  if (train != "scales" && train != "all")
+    return llvm::createStringError("--train=" + train +
+                                   " is not known; use scales or all");
+  if (batch < 1 || epochs < 1 || heldOut < 0)
+    return llvm::createStringError(
+        "--batch and --epochs are 1 or more, --held-out 0 or more");
+  for (double rate : {scaleRate.getValue(), cherryRate.getValue(),
+                      weightRate.getValue(), normRate.getValue()})
+    if (!(rate >= 0 && rate < 1))
+      return llvm::createStringError("learning rates are from 0 to below 1");
+  if (!llvm::sys::fs::exists(inFolder(input, "plan.json")))
+    return llvm::createStringError(
+        input + " has no plan.json; give a folder made by `cq quantize`");
+  if (llvm::sys::fs::exists(output) && !force)
+    return llvm::createStringError(
+        output + " exists already; choose another name or pass --force");
+  return llvm::Error::success();
+}
+
+/// The sequences with what the unquantized model makes of them.
+static llvm::Expected<std::vector<Sequence>>
+readSequences(int64_t tokens, std::string &textName) {
+  LanguageModelOptions modelOptions;
+  modelOptions.threads = threads;
+  auto reference = LanguageModel::load(against, modelOptions);
+  if (!reference)
+    return reference.takeError();
+  tool::CalibrationTextOptions textOptions{tokens, sequenceCount, seed};
+  auto text =
+      textPaths.empty()
+          ? tool::writeCalibrationText(**reference, textOptions)
+          : tool::readCalibrationText(std::vector<std::string>(textPaths),
+                                      (*reference)->tokenizer(),
+                                      (*reference)->vocabulary(), textOptions);
+  if (!text)
+    return text.takeError();
+  textName = text->name;
+  std::vector<Sequence> sequences;
+  Progress progress(llvm::errs(), "reading what the unquantized model says",
+                    static_cast<int64_t>(text->sequences.size()));
+  for (std::vector<int32_t> &ids : text->sequences) {
+    auto states = referenceStates(**reference, ids);
+    if (!states)
+      return states.takeError();
+    sequences.push_back({std::move(ids), std::move(*states)});
+    progress.advance("sequence");
+  }
+  return sequences;
+}
+
+static llvm::Error trainOn(llvm::ArrayRef<Sequence> sequences, Trainer &trainer,
+                           TunedModel &tuned) {
+  int64_t count = static_cast<int64_t>(sequences.size());
+  int64_t stepsPerEpoch = (count + batch - 1) / batch;
+  int64_t steps = stepsPerEpoch * epochs;
+  Progress progress(llvm::errs(), "tuning", steps);
+  for (int64_t step = 1; step <= steps; ++step) {
+    int64_t begin = (step - 1) % stepsPerEpoch * batch;
+    int64_t end = std::min(count, begin + batch);
+    double sum = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      llvm::Expected<double> divergence =
+          trainer.run(sequences[i], /*learn=*/true);
+      if (!divergence)
+        return divergence.takeError();
+      sum += *divergence;
+    }
+    tuned.step(step, learningRateFactor(step, steps, rateFloor));
+    progress.advance(
+        "step",
+        llvm::formatv("KL divergence {0:f4}", sum / double(end - begin)).str());
+  }
+  return llvm::Error::success();
+}
+
+static llvm::Error tuneInto(llvm::StringRef folder) {
+  ObservedModelOptions observe;
+  observe.function = "divergence";
+  observe.moments = observe.blocks = false;
+  observe.fisher = "sequence";
+  observe.wrt = "all";
+  observe.threads = threads;
+  auto model = ObservedModel::load(against, observe);
+  if (!model)
+    return model.takeError();
+
+  TuningOptions tuning;
+  tuning.rates.scales = static_cast<float>(scaleRate);
+  tuning.rates.cherries = static_cast<float>(cherryRate);
+  tuning.rates.weights = train == "all" ? static_cast<float>(weightRate) : 0;
+  tuning.norms = static_cast<float>(normRate);
+  tuning.threads = threads;
+  llvm::StringSet<> observed;
+  for (const ObservationInfo &info : (*model)->observations())
+    observed.insert(info.weights.front());
+  auto tuned = TunedModel::open(
+      input, &(*model)->archive(),
+      [&](llvm::StringRef name) { return observed.contains(name); }, tuning);
+  if (!tuned)
+    return tuned.takeError();
+  for (const TunedModel::Parameter &parameter : (*tuned)->parameters())
+    if (llvm::Error error =
+            (*model)->setParameter(parameter.name, parameter.values.data()))
+      return error;
+
+  std::string textName;
+  auto all = readSequences((*model)->tokens(), textName);
+  if (!all)
+    return all.takeError();
+  if (static_cast<int64_t>(all->size()) <= heldOut)
+    return llvm::createStringError(
+        "the text has " + llvm::Twine(all->size()) + " sequences of " +
+        llvm::Twine((*model)->tokens()) + " tokens and --held-out=" +
+        llvm::Twine(heldOut) + " leaves none to train on; give a longer text");
+  llvm::ArrayRef<Sequence> sequences = *all;
+  llvm::ArrayRef<Sequence> kept = sequences.take_back(heldOut);
+  Trainer trainer(**model, **tuned);
+  llvm::Expected<double> before = trainer.measure(kept);
+  if (!before)
+    return before.takeError();
+  if (llvm::Error error =
+          trainOn(sequences.drop_back(heldOut), trainer, **tuned))
+    return error;
+  llvm::Expected<double> after = trainer.measure(kept);
+  if (!after)
+    return after.takeError();
+
+  llvm::outs() << llvm::formatv(
+      "text           {0}, {1} sequences of {2} tokens, {3} passes\n", textName,
+      all->size() - heldOut, (*model)->tokens(), epochs);
+  if (heldOut)
+    llvm::outs() << llvm::formatv(
+        "KL divergence  {0:f4} -> {1:f4} on {2} other sequences, f32 "
+        "activations\n",
+        *before, *after, heldOut);
+  if (train == "all")
+    llvm::outs() << llvm::formatv("codes          {0} of {1} changed\n",
+                                  formatCount((*tuned)->changedCodes()),
+                                  formatCount((*tuned)->trainedCodes()));
+  if (*after > *before)
+    llvm::errs() << "warning: tuning did not help; try lower rates (--scale-"
+                    "rate, --weight-rate) or more text\n";
+  if (llvm::Error error = copyCompanions(folder))
+    return error;
+  llvm::json::Object record{
+      {"text", textName},
+      {"sequences", static_cast<int64_t>(all->size()) - heldOut},
+      {"epochs", epochs.getValue()},
+      {"batch", batch.getValue()},
+      {"train", train.getValue()},
+      {"scale_rate", scaleRate.getValue()},
+      {"cherry_rate", cherryRate.getValue()},
+      {"weight_rate", weightRate.getValue()},
+      {"norm_rate", normRate.getValue()},
+      {"held_out", heldOut.getValue()},
+      {"kl_divergence_before", *before},
+      {"kl_divergence_after", *after},
+      {"changed_codes", (*tuned)->changedCodes()}};
+  if (llvm::Error error = writeFileAtomically(
+          inFolder(folder, "tuning.json"),
+          llvm::formatv("{0:2}\n", llvm::json::Value(std::move(record))).str()))
+    return error;
+  return (*tuned)->write(inFolder(folder, "model.safetensors"));
+}
+
+static llvm::Error run() {
+  if (llvm::Error error = checkOptions())
+    return error;
+  std::string base = output;
+  while (base.size() > 1 && base.back() == '/')
+    base.pop_back();
+  // Beside the final name, so that the rename stays within one file system.
+  llvm::SmallString<128> folder;
+  llvm::sys::fs::createUniquePath(base + ".%%%%%%.tmp", folder,
+                                  /*MakeAbsolute=*/false);
+  if (std::error_code code = llvm::sys::fs::create_directories(folder))
+    return llvm::createStringError("cannot create " + folder.str() + ": " +
+                                   code.message());
+  llvm::scope_exit cleanUp([&] { llvm::sys::fs::remove_directories(folder); });
+  if (llvm::Error error = tuneInto(folder))
+    return error;
+  if (llvm::sys::fs::exists(base))
+    llvm::sys::fs::remove_directories(base);
+  if (std::error_code code = llvm::sys::fs::rename(folder, base))
+    return llvm::createStringError("cannot rename the result to " + base +
+                                   ": " + code.message());
+  cleanUp.release();
+  return llvm::Error::success();
+}
+
+tool::Verb tool::tuneVerb() { return {&command, &options, &run}; }
