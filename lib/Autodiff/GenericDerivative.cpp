@@ -60,22 +60,43 @@ LogicalResult GenericDerivative::run() {
 // Where the way back starts
 //===----------------------------------------------------------------------===//
 
-/// accumulator + x, accumulator − x, or fma(x, y, accumulator).
-static bool isSum(Operation *combiner, Value accumulator) {
-  if (isa<arith::AddFOp>(combiner))
-    return true;
-  if (auto subtraction = dyn_cast<arith::SubFOp>(combiner))
-    return subtraction.getLhs() == accumulator;
-  auto fma = dyn_cast<math::FmaOp>(combiner);
-  return fma && fma.getC() == accumulator;
+/// What `combiner` adds to, subtracts from, or compares with the accumulator:
+/// one value, or the factors of a fused multiply-add. Empty when it is no sum
+/// and no extremum.
+static SmallVector<Value> getElements(Operation *combiner, Value accumulator,
+                                      bool &isSum) {
+  isSum = isa<arith::AddFOp, arith::SubFOp, math::FmaOp>(combiner);
+  if (auto fma = dyn_cast<math::FmaOp>(combiner)) {
+    if (fma.getC() != accumulator)
+      return {};
+    return {fma.getA(), fma.getB()};
+  }
+  if (auto subtraction = dyn_cast<arith::SubFOp>(combiner)) {
+    if (subtraction.getLhs() != accumulator)
+      return {};
+    return {subtraction.getRhs()};
+  }
+  if (!isSum && !isa<arith::MaximumFOp, arith::MaxNumFOp, arith::MinimumFOp,
+                     arith::MinNumFOp>(combiner))
+    return {};
+  Value lhs = combiner->getOperand(0), rhs = combiner->getOperand(1);
+  if (lhs == accumulator)
+    return {rhs};
+  if (rhs == accumulator)
+    return {lhs};
+  return {};
 }
 
-/// The element that `combiner` adds to, or compares with, the accumulator.
-static Value getElement(Operation *combiner, Value accumulator) {
-  if (combiner->getNumOperands() != 2)
-    return nullptr;
-  Value lhs = combiner->getOperand(0), rhs = combiner->getOperand(1);
-  return lhs == accumulator ? rhs : rhs == accumulator ? lhs : Value();
+/// Whether `value` is computed from a destination of `op` inside of its body.
+static bool readsDestination(Value value, GenericOp op) {
+  if (auto argument = dyn_cast<BlockArgument>(value))
+    return argument.getOwner() == op.getBlock() &&
+           argument.getArgNumber() >= op.getNumDpsInputs();
+  Operation *definition = value.getDefiningOp();
+  return definition->getBlock() == op.getBlock() &&
+         llvm::any_of(definition->getOperands(), [&](Value operand) {
+           return readsDestination(operand, op);
+         });
 }
 
 LogicalResult GenericDerivative::seedResult(unsigned number, Value cotangent) {
@@ -89,22 +110,27 @@ LogicalResult GenericDerivative::seedResult(unsigned number, Value cotangent) {
   }
   BlockArgument accumulator = op.getMatchingBlockArgument(init);
   Operation *combiner = yielded.getDefiningOp();
-  bool plain = combiner && combiner->getBlock() == op.getBlock() &&
-               accumulator.hasOneUse() && *accumulator.user_begin() == combiner;
-  if (plain && isSum(combiner, accumulator)) {
+  bool isSum = false;
+  SmallVector<Value> elements;
+  if (combiner && combiner->getBlock() == op.getBlock())
+    elements = getElements(combiner, accumulator, isSum);
+  // Others may read the accumulator (an argmax beside the maximum), but what is
+  // combined may not.
+  bool plain = !elements.empty() && llvm::none_of(elements, [&](Value v) {
+    return readsDestination(v, op);
+  });
+  if (plain && isSum) {
     seeds.push_back({yielded, reader, std::nullopt, std::nullopt});
     adjoints.add(b, init->get(), cotangent);
     return success();
   }
-  if (plain && isa<arith::MaximumFOp, arith::MaxNumFOp, arith::MinimumFOp,
-                   arith::MinNumFOp>(combiner)) {
+  if (plain) {
     if (adjoints.isActive(init->get()))
       return op.emitError("has no differentiation rule: a maximum or minimum "
                           "that starts from a differentiated value");
-    Value element = getElement(combiner, accumulator);
     unsigned extremum = addReader(results[number], map);
-    Value count = countExtrema(element, extremum, map);
-    seeds.push_back({element, reader, extremum, addReader(count, map)});
+    Value count = countExtrema(elements[0], extremum, map);
+    seeds.push_back({elements[0], reader, extremum, addReader(count, map)});
     return success();
   }
   return op.emitError("has no differentiation rule: result ")

@@ -98,6 +98,19 @@ static void pullBack(math::PowFOp op, Step &s) {
   });
 }
 
+/// n x^(n−1).
+static void pullBack(math::FPowIOp op, Step &s) {
+  Value x = op.getLhs(), n = op.getRhs();
+  s.give(x, [&] {
+    Type type = n.getType();
+    Value one = arith::ConstantOp::create(s.b, s.b.getOneAttr(type));
+    Value less = arith::SubIOp::create(s.b, n, one);
+    Value power = math::FPowIOp::create(s.b, x, less);
+    Value factor = arith::SIToFPOp::create(s.b, x.getType(), n);
+    return s.mul(s.d, s.mul(factor, power));
+  });
+}
+
 static void pullBack(math::FmaOp op, Step &s) {
   s.give(op.getA(), [&] { return s.mul(s.d, op.getB()); });
   s.give(op.getB(), [&] { return s.mul(s.d, op.getA()); });
@@ -115,5 +128,6 @@ void mlir::cq::attachMathRules(MLIRContext *context) {
               math::CosOp, math::SinhOp, math::CoshOp, math::AtanOp,
               math::AbsFOp>(context);
   attach<math::PowFOp, pullBack>(context);
+  attach<math::FPowIOp, pullBack>(context);
   attach<math::FmaOp, pullBack>(context);
 }

@@ -69,6 +69,9 @@ TEST(Rules, Scalars) {
                     0.5, 2));
   functions.push_back(
       elementwise("powf", "%r = math.powf %a, %b : f64", 0.5, 2));
+  functions.push_back(elementwise(
+      "fpowi", "%three = arith.constant 3 : i32\n%r = math.fpowi %b, %three : "
+               "f64, i32"));
   functions.push_back(elementwise("fma", "%r = math.fma %a, %b, %a : f64"));
   functions.push_back(
       elementwise("sigmoid", "%one = arith.constant 1.0 : f64\n%n = arith.negf "
@@ -337,6 +340,34 @@ func.func @NAME(%logits: tensor<5x4xf64>, %targets: tensor<5xi64>) -> tensor<5xf
   return %loss : tensor<5xf64>
 })",
                                4));
+  // As torch-mlir writes softmax: the maximum has its place beside it.
+  functions.push_back(function("maximum_with_its_place", R"(
+func.func @NAME(%x: tensor<3x5xf64>) -> tensor<3x5xf64> {
+  %lowest = arith.constant 0xFFF0000000000000 : f64
+  %no = arith.constant 0 : i64
+  %e = tensor.empty() : tensor<3xf64>
+  %ei = tensor.empty() : tensor<3xi64>
+  %m = linalg.fill ins(%lowest : f64) outs(%e : tensor<3xf64>) -> tensor<3xf64>
+  %i = linalg.fill ins(%no : i64) outs(%ei : tensor<3xi64>) -> tensor<3xi64>
+  %max:2 = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (i)>], iterator_types = ["parallel", "reduction"]}
+      ins(%x : tensor<3x5xf64>) outs(%m, %i : tensor<3xf64>, tensor<3xi64>) {
+  ^bb0(%a: f64, %b: f64, %c: i64):
+    %j = linalg.index 1 : index
+    %k = arith.index_cast %j : index to i64
+    %n = arith.maximumf %a, %b : f64
+    %o = arith.cmpf ogt, %a, %b : f64
+    %p = arith.select %o, %k, %c : i64
+    linalg.yield %n, %p : f64, i64
+  } -> (tensor<3xf64>, tensor<3xi64>)
+  %r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %max#0 : tensor<3x5xf64>, tensor<3xf64>) outs(%x : tensor<3x5xf64>) {
+  ^bb0(%a: f64, %b: f64, %o: f64):
+    %d = arith.subf %a, %b : f64
+    %q = math.exp %d : f64
+    linalg.yield %q : f64
+  } -> tensor<3x5xf64>
+  return %r : tensor<3x5xf64>
+})"));
   functions.push_back(function("reduction_between_loops", R"(
 func.func @NAME(%x: tensor<3x4x2xf64>, %y: tensor<4xf64>, %init: tensor<2x3xf64>) -> tensor<2x3xf64> {
   %r = linalg.generic {indexing_maps = [affine_map<(i, k, j) -> (i, k, j)>, affine_map<(i, k, j) -> (k)>, affine_map<(i, k, j) -> (j, i)>], iterator_types = ["parallel", "reduction", "parallel"]}
