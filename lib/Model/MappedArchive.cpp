@@ -48,6 +48,11 @@ MappedArchive::metadata(llvm::StringRef key) const {
   return llvm::StringRef(it->second);
 }
 
+void MappedArchive::releasePages() const {
+  for (const std::unique_ptr<llvm::MemoryBuffer> &buffer : buffers)
+    buffer->dontNeedIfMmap();
+}
+
 llvm::Error MappedArchive::add(llvm::StringRef tensor, DType type,
                                llvm::ArrayRef<int64_t> shape,
                                llvm::StringRef data, uint64_t offset) {

@@ -69,6 +69,8 @@ static Error appendMatrix(FileWriter &writer, const FileTensor &tensor,
     if (Error error = writer.append<double>(sum))
       return error;
   }
+  for (const Part &part : parts)
+    part.archive->releasePages();
   return Error::success();
 }
 

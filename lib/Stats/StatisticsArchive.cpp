@@ -133,6 +133,9 @@ llvm::Expected<std::vector<T>> StatisticsArchive::load(FilePart part,
   // The file promises no alignment of every tensor.
   std::vector<T> values(info->bytes.size() / sizeof(T));
   std::memcpy(values.data(), info->bytes.data(), info->bytes.size());
+  // Matrices are read once; kept pages would grow to the file's size.
+  if (info->bytes.size() > checksumPiece)
+    releasePages();
   return values;
 }
 

@@ -28,6 +28,9 @@ public:
   /// With moments and blocks, without matrices.
   const Statistics &facts() const { return description.facts; }
 
+  /// Gives back the memory of what was read so far.
+  void releasePages() const { file->releasePages(); }
+
   /// Null when there is none.
   const ParameterInfo *find(FilePart part, size_t index) const;
   /// The tensor's bytes are those that were written.

@@ -35,6 +35,11 @@ public:
   const ParameterInfo *find(llvm::StringRef name) const override;
   std::optional<llvm::StringRef> metadata(llvm::StringRef key) const override;
 
+  /// Lets go of the pages read so far; they come back when touched. For files
+  /// that are read once, tensor by tensor, and are larger than memory is meant
+  /// to be.
+  void releasePages() const;
+
 protected:
   MappedArchive(llvm::StringRef path,
                 std::unique_ptr<llvm::MemoryBuffer> buffer);
