@@ -11,6 +11,9 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 using namespace mlir::cq;
 
@@ -49,8 +52,14 @@ MappedArchive::metadata(llvm::StringRef key) const {
 }
 
 void MappedArchive::releasePages() const {
+#ifdef __linux__
+  // LLVM's dontNeedIfMmap is posix_madvise, which glibc does not act on. Only
+  // of file maps: the same call empties heap memory.
   for (const std::unique_ptr<llvm::MemoryBuffer> &buffer : buffers)
-    buffer->dontNeedIfMmap();
+    if (buffer->getBufferKind() == llvm::MemoryBuffer::MemoryBuffer_MMap)
+      madvise(const_cast<char *>(buffer->getBufferStart()),
+              buffer->getBufferSize(), MADV_DONTNEED);
+#endif
 }
 
 llvm::Error MappedArchive::add(llvm::StringRef tensor, DType type,
