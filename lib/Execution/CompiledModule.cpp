@@ -115,6 +115,8 @@ static llvm::Error prepare(ModuleOp module, const ExecutionOptions &options) {
   PassManager pm(module.getContext());
   if (options.prepare)
     options.prepare(pm);
+  else
+    pm.enableVerifier(false); // parsed and verified; only functions go
   if (!options.functions.empty()) {
     KeepFunctionsOptions keep;
     keep.functions.assign(options.functions.begin(), options.functions.end());
