@@ -26,7 +26,7 @@ CALIBRATIONS = {
     "gram": dict(sequences=64, fisher="none", gram=True),
     "sequence": dict(sequences=16, fisher="sequence"),
     "token": dict(sequences=16, fisher="token"),
-    "full": dict(sequences=64, fisher="sequence", gram=True),
+    "full": dict(sequences=32, fisher="sequence", gram=True),
 }
 
 
