@@ -14,6 +14,7 @@
 #include "cq/Support/Progress.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/FormatVariadic.h"
+#include <map>
 
 using namespace mlir::cq;
 using llvm::Error;
@@ -72,6 +73,19 @@ Error mlir::cq::collectPlan(const ReportInputs &inputs, Report &report) {
                             "weights, {2}",
                             totals.bitsPerWeight(), formatCount(totals.weights),
                             formatBytes(totals.bytes)));
+  // How the plan was found, where it says so: numbers and words, by name.
+  if (const llvm::json::Object *decision =
+          json->getAsObject()->getObject("decision")) {
+    std::map<std::string, std::string> parts;
+    for (const auto &[key, value] : *decision)
+      parts[key.str()] = value.getAsString()
+                             ? value.getAsString()->str()
+                             : llvm::formatv("{0}", value).str();
+    std::string text;
+    for (const auto &[key, value] : parts)
+      text += (text.empty() ? "" : ", ") + key + " " + value;
+    report.facts.emplace_back("Decision", text);
+  }
   return Error::success();
 }
 

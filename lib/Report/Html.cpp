@@ -48,7 +48,8 @@ th button{all:unset;cursor:pointer;padding:7px 10px;display:block;width:100%;box
 th button:focus-visible{outline:2px solid var(--c0);outline-offset:-2px}
 th.n button{text-align:right}th[aria-sort=ascending] button::after{content:" \25b2"}th[aria-sort=descending] button::after{content:" \25bc"}
 td{padding:4px 10px;border-top:1px solid var(--grid)}td.n{text-align:right;font-variant-numeric:tabular-nums}
-td.w{white-space:normal;min-width:16em}
+td.w{white-space:normal;min-width:16em}td details td{padding:1px 10px 1px 0;border:0}td details table{width:auto}
+summary{cursor:pointer}
 )css";
 
 static const char script[] = R"js(

@@ -15,6 +15,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 #include <tuple>
+#include <utility>
 
 using namespace mlir::cq;
 using llvm::StringRef;
@@ -252,25 +253,56 @@ static std::string overlaps(const Report &report) {
          legend(rolesOf(report)) + figures(plot) + table.str();
 }
 
-/// What else the plan says of a weight: candidates as a table, the rest as
-/// text.
-static std::string decisionOf(const MatrixReport &matrix) {
-  std::string out = escapeHTML(matrix.reason), details;
-  for (const auto &[key, value] : matrix.decision) {
-    std::string text;
-    llvm::raw_string_ostream os(text);
-    if (const llvm::json::Array *items = value.getAsArray()) {
-      for (const llvm::json::Value &item : *items)
-        os << (text.empty() ? "" : "<br>")
-           << escapeHTML(llvm::formatv("{0}", item).str());
-    } else {
-      os << escapeHTML(llvm::formatv("{0}", value).str());
+/// A JSON value as people read it.
+static std::string shownValue(const llvm::json::Value &value) {
+  if (std::optional<int64_t> integer = value.getAsInteger())
+    return llvm::formatv("{0:n}", *integer).str();
+  if (std::optional<double> number = value.getAsNumber())
+    return formatNumber(*number);
+  if (std::optional<StringRef> text = value.getAsString())
+    return escapeHTML(*text);
+  return escapeHTML(llvm::formatv("{0}", value).str());
+}
+
+/// An array of objects as a table under their keys, e.g. a plan's candidates;
+/// empty where it is none.
+static std::string objectTable(const llvm::json::Value &value) {
+  const llvm::json::Array *items = value.getAsArray();
+  const llvm::json::Object *first =
+      items && !items->empty() ? items->front().getAsObject() : nullptr;
+  if (!first)
+    return "";
+  std::vector<std::string> keys;
+  std::string out = "<table><tbody><tr>";
+  for (const auto &[key, ignored] : *first)
+    keys.push_back(key.str());
+  llvm::sort(keys, [](const auto &a, const auto &b) {
+    return std::pair(a != "choice", a) < std::pair(b != "choice", b);
+  });
+  for (const std::string &key : keys)
+    out += "<td>" + escapeHTML(key) + "</td>";
+  for (const llvm::json::Value &item : *items) {
+    out += "</tr><tr>";
+    for (const std::string &key : keys) {
+      const llvm::json::Object *object = item.getAsObject();
+      const llvm::json::Value *field = object ? object->get(key) : nullptr;
+      out += "<td>" + (field ? shownValue(*field) : "") + "</td>";
     }
-    details += "<div>" + escapeHTML(key) + ": " + text + "</div>";
+  }
+  return out + "</tr></tbody></table>";
+}
+
+/// Why, and what else the plan says of a weight behind it.
+static std::string decisionOf(const MatrixReport &matrix) {
+  std::string why = escapeHTML(matrix.reason), details;
+  for (const auto &[key, value] : matrix.decision) {
+    std::string table = objectTable(value);
+    details += "<div>" + escapeHTML(key) + ": " +
+               (table.empty() ? shownValue(value) : table) + "</div>";
   }
   if (details.empty())
-    return out;
-  return "<details><summary>" + out + "</summary>" + details + "</details>";
+    return why;
+  return "<details><summary>" + why + "</summary>" + details + "</details>";
 }
 
 static std::string plan(const Report &report) {

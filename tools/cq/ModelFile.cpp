@@ -23,7 +23,8 @@ using namespace mlir::cq;
 static llvm::json::Object toJSON(DictionaryAttr dictionary) {
   llvm::json::Object object;
   for (NamedAttribute entry : dictionary) {
-    llvm::StringRef name = entry.getName().getValue();
+    // json::Object keeps a StringRef as it is: the context owns this one.
+    std::string name = entry.getName().getValue().str();
     if (auto text = dyn_cast<StringAttr>(entry.getValue()))
       object[name] = llvm::json::fixUTF8(text.getValue());
     else if (auto flag = dyn_cast<BoolAttr>(entry.getValue()))

@@ -193,5 +193,7 @@ TEST_F(ReportFiles, FieldsOfLaterPlansAreShown) {
   report.matrices.push_back(matrix);
   std::string page = renderReport(report);
   EXPECT_NE(page.find("<summary>cheapest</summary>"), std::string::npos);
-  EXPECT_NE(page.find("&quot;bits&quot;:3"), std::string::npos);
+  EXPECT_NE(page.find("<td>bits</td><td>loss</td></tr><tr><td>3</td>"
+                      "<td>0.5</td>"),
+            std::string::npos);
 }
