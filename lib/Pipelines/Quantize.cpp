@@ -25,6 +25,37 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
     CQLoadPlanOptions load;
     load.plan = options.plan;
     pm.addPass(createCQLoadPlan(load));
+  } else if (options.bpw != 0 || !options.size.empty()) {
+    // Measured once, kept in the file, solved for any budget.
+    if (options.measure) {
+      CQMeasureLossesOptions measure;
+      measure.losses = options.losses;
+      measure.choices.assign(options.choices.begin(), options.choices.end());
+      measure.loss = options.loss;
+      measure.statistics = options.stats;
+      measure.parameters = options.parameters;
+      measure.outer = options.outer == "solve";
+      measure.progress = options.progress;
+      pm.addPass(createCQMeasureLosses(measure));
+    }
+    CQSolveRatiosOptions solve;
+    solve.losses = options.losses;
+    solve.bpw = options.bpw;
+    solve.size = options.size;
+    solve.choices.assign(options.choices.begin(), options.choices.end());
+    solve.method = options.method;
+    solve.seed = options.seed;
+    solve.low = options.low;
+    solve.high = options.high;
+    solve.tie = options.tie;
+    solve.outer = options.outer;
+    solve.statistics = options.stats;
+    solve.interactions = options.interactions;
+    solve.keep.assign(options.keep.begin(), options.keep.end());
+    solve.overrides.assign(options.overrides.begin(), options.overrides.end());
+    solve.floors.assign(options.floors.begin(), options.floors.end());
+    solve.ceilings.assign(options.ceilings.begin(), options.ceilings.end());
+    pm.addPass(createCQSolveRatios(solve));
   } else {
     CQSolveUniformOptions solve;
     solve.bits = options.bits;
@@ -46,6 +77,9 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
   CQVerifyPlanOptions verify;
   verify.planOut = options.planOut;
   pm.addPass(createCQVerifyPlan(verify));
+
+  if (options.planOnly)
+    return;
 
   CQApplyPlanOptions apply;
   apply.activations = options.activations;

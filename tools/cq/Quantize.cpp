@@ -13,6 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Budget.h"
 #include "Verbs.h"
 #include "cq/Model/Parameters.h"
 #include "cq/Model/Tokenizer.h"
@@ -121,11 +122,24 @@ static cl::opt<std::string> plan("plan", cl::value_desc("file"),
                                  cl::desc("Apply this plan instead of solving"),
                                  cl::sub(command), cl::cat(options));
 
+static tool::BudgetOptions budget(command, options);
+
 /// "cq-quantize{bits=3 …}" with the options that were given.
-static std::string quantizePipeline(llvm::StringRef planOut,
-                                    llvm::StringRef parameters,
-                                    llvm::StringRef parametersOut) {
-  std::string text;
+static llvm::Expected<std::string>
+quantizePipeline(llvm::StringRef planOut, llvm::StringRef parameters,
+                 llvm::StringRef parametersOut) {
+  if (budget.given())
+    for (auto *option : {&bits, &groupSize, &grid, &scale, &quantizer,
+                         &cherryForm, &cherryRatio, &cherries, &plan})
+      if (!option->empty())
+        return llvm::createStringError(
+            "--" + option->ArgStr +
+            " and a budget exclude each other; a budget decides among "
+            "--choices");
+  auto budgetText = budget.pipelineText(parameters, stats, overrides);
+  if (!budgetText)
+    return budgetText.takeError();
+  std::string text = *budgetText;
   for (auto [name, value] :
        {std::pair<const char *, llvm::StringRef>("bits", bits),
         {"group-size", groupSize},
@@ -138,7 +152,6 @@ static std::string quantizePipeline(llvm::StringRef planOut,
         {"outer", outer},
         {"activations", activations},
         {"keep", keep},
-        {"override", overrides},
         {"stats", stats},
         {"plan", plan},
         {"plan-out", planOut},
@@ -194,10 +207,17 @@ static void printSummary(const Plan &plan) {
         8.0 * c.bytes / c.weights);
   // What did not simply follow the options, and why.
   for (const PlanEntry &entry : plan.entries)
-    if (!llvm::StringRef(entry.reason).starts_with("uniform"))
+    if (!llvm::StringRef(entry.reason).starts_with("uniform") &&
+        entry.candidates.empty())
       llvm::outs() << "  " << entry.weight << ": "
                    << (entry.keep ? "kept" : entry.scheme.str()) << ", "
                    << entry.reason << '\n';
+  if (plan.decision)
+    llvm::outs() << llvm::formatv(
+        "  solved ({0}) for {1} bytes, {2} spent; the reasons are in "
+        "plan.json\n",
+        plan.decision->method, formatCount(plan.decision->budget),
+        formatCount(plan.decision->bytes));
   PlanTotals totals = plan.totals();
   llvm::outs() << llvm::formatv("payload {0}, {1:f3} bpw over {2} quantized "
                                 "weights\n",
@@ -246,10 +266,11 @@ static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
                 "inline weights use cq-opt --cq-quantize");
   std::string source = resolveBeside(input, attribute.getValue());
   std::string planPath = inFolder(folder, "plan.json");
-  if (llvm::Error error = runPipeline(
-          module, quantizePipeline(
-                      planPath, source,
-                      dryRun ? "" : inFolder(folder, "model.safetensors"))))
+  auto pipeline = quantizePipeline(
+      planPath, source, dryRun ? "" : inFolder(folder, "model.safetensors"));
+  if (!pipeline)
+    return pipeline.takeError();
+  if (llvm::Error error = runPipeline(module, *pipeline))
     return error;
   auto solved = Plan::read(planPath);
   if (!solved)
@@ -279,8 +300,10 @@ static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
 
 static llvm::Error run() {
   if (printPipeline) {
-    llvm::outs() << "builtin.module("
-                 << quantizePipeline("plan.json", "IN", "OUT") << ")\n";
+    auto pipeline = quantizePipeline("plan.json", "IN", "OUT");
+    if (!pipeline)
+      return pipeline.takeError();
+    llvm::outs() << "builtin.module(" << *pipeline << ")\n";
     return llvm::Error::success();
   }
   if (output.empty() && !dryRun)

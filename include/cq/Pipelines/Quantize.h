@@ -60,6 +60,49 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
       llvm::cl::desc(
           "Statistics file of `cq calibrate`; quantizer and cherries "
           "default to the best that it allows")};
+  // A budget asks for cq-solve-ratios over measured losses; the options above
+  // that say how a weight is stored then mean nothing.
+  Option<double> bpw{*this, "bpw", llvm::cl::desc("Budget in bits per weight"),
+                     llvm::cl::init(0)};
+  Option<std::string> size{
+      *this, "size",
+      llvm::cl::desc("Budget in bytes of the whole archive, e.g. 60MB")};
+  Option<std::string> losses{
+      *this, "losses",
+      llvm::cl::desc("Measurement file; what it lacks is measured into it")};
+  Option<bool> measure{*this, "measure",
+                       llvm::cl::desc("Measure what the file lacks"),
+                       llvm::cl::init(true)};
+  Option<std::string> loss{
+      *this, "loss",
+      llvm::cl::desc("What is measured: weight, output, fisher or auto"),
+      llvm::cl::init("auto")};
+  ListOption<std::string> choices{
+      *this, "choices",
+      llvm::cl::desc("Ways to store a weight, e.g. b3-g128/gptq/slot1-impact")};
+  Option<std::string> method{*this, "method",
+                             llvm::cl::desc("How the budget is spent"),
+                             llvm::cl::init("exact")};
+  Option<uint64_t> seed{*this, "seed", llvm::cl::desc("For method=random"),
+                        llvm::cl::init(0)};
+  Option<std::string> low{*this, "low",
+                          llvm::cl::desc("Choice of less important blocks")};
+  Option<std::string> high{*this, "high",
+                           llvm::cl::desc("Choice of more important blocks")};
+  Option<std::string> tie{
+      *this, "tie",
+      llvm::cl::desc("fused: weights that multiply one input share a choice"),
+      llvm::cl::init("none")};
+  Option<bool> interactions{*this, "interactions",
+                            llvm::cl::desc("Use the interactions measured"),
+                            llvm::cl::init(true)};
+  ListOption<std::string> floors{*this, "floor",
+                                 llvm::cl::desc("REGEX:BITS, at least")};
+  ListOption<std::string> ceilings{*this, "ceiling",
+                                   llvm::cl::desc("REGEX:BITS, at most")};
+  Option<bool> planOnly{*this, "plan-only",
+                        llvm::cl::desc("Decide and verify, rewrite nothing"),
+                        llvm::cl::init(false)};
   Option<std::string> plan{
       *this, "plan",
       llvm::cl::desc("Take the decision from this file, not from the options")};

@@ -1,0 +1,245 @@
+//===- Plan.cpp - cq plan: what a budget would buy ----- -*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Budget.h"
+#include "Verbs.h"
+#include "cq/Pipelines/InitAll.h"
+#include "cq/Solver/RatioPlan.h"
+#include "cq/Support/ModulePaths.h"
+#include "cq/Support/Progress.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::cq;
+namespace cl = llvm::cl;
+
+static cl::SubCommand
+    command("plan", "Decides which bits go to which weight within a budget and "
+                    "shows why; nothing is quantized");
+static cl::OptionCategory options("plan options");
+static cl::opt<std::string> input(cl::Positional, cl::Required,
+                                  cl::desc("<module made by cq import>"),
+                                  cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    output("o", cl::value_desc("file"),
+           cl::desc("Write the plan here, for editing and for cq quantize "
+                    "--plan"),
+           cl::sub(command), cl::cat(options));
+static cl::opt<std::string> stats("stats", cl::value_desc("file"),
+                                  cl::desc("Statistics of `cq calibrate`"),
+                                  cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    outer("outer",
+          cl::desc("Embeddings and the head: a choice (default "
+                   "b8-g64-symmetric-f16), or `solve`"),
+          cl::sub(command), cl::cat(options));
+static cl::opt<std::string> keep("keep",
+                                 cl::desc("Leave weights of matching names as "
+                                          "they are (REGEX,REGEX…)"),
+                                 cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    overrides("override", cl::desc("REGEX:CHOICE,… e.g. attn_v:b4-g64/gptq"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<bool> why("why", cl::desc("One line more a weight: the reason"),
+                         cl::sub(command), cl::cat(options));
+static cl::opt<unsigned>
+    curvePoints("curve", cl::init(0), cl::ValueOptional,
+                cl::value_desc("points"),
+                cl::desc("Show the least predicted loss over the budget"),
+                cl::sub(command), cl::cat(options));
+static tool::BudgetOptions budget(command, options);
+
+static void printTable(const Plan &plan) {
+  llvm::outs() << llvm::formatv("{0,-32} {1,12} {2,-40} {3,12} {4,6} {5,10}\n",
+                                "weight", "shape", "stored as", "bytes", "bpw",
+                                "loss");
+  for (const PlanEntry &entry : plan.entries) {
+    std::string what = entry.keep ? "kept" : StorageChoice::of(entry).str();
+    std::string loss = "";
+    for (const PlanCandidate &candidate : entry.candidates)
+      if (!entry.keep && candidate.bytes == entry.bytes() &&
+          StorageChoice::of(entry).scheme.str() ==
+              llvm::StringRef(candidate.choice).split('/').first)
+        loss = llvm::formatv("{0}", llvm::format("%.3g", candidate.loss));
+    llvm::outs() << llvm::formatv(
+        "{0,-32} {1,12} {2,-40} {3,12} {4,6:f3} {5,10}\n", entry.weight,
+        std::to_string(entry.n) + "x" + std::to_string(entry.k), what,
+        formatCount(entry.bytes()),
+        8.0 * static_cast<double>(entry.bytes()) /
+            static_cast<double>(entry.n * entry.k),
+        loss);
+    if (why && !entry.reason.empty())
+      llvm::outs() << "    " << entry.reason << '\n';
+  }
+}
+
+static void printSums(const Plan &plan) {
+  // Bits over classes of layers, the shortest answer to "what got which bits".
+  llvm::StringMap<unsigned> index;
+  llvm::SmallVector<std::pair<std::string, std::pair<int64_t, int64_t>>> sums;
+  for (const PlanEntry &entry : plan.entries) {
+    if (entry.keep)
+      continue;
+    std::string what = std::to_string(entry.scheme.bits) + " bits";
+    auto [it, fresh] = index.try_emplace(what, sums.size());
+    if (fresh)
+      sums.push_back({what, {0, 0}});
+    sums[it->second].second.first += 1;
+    sums[it->second].second.second += entry.n * entry.k;
+  }
+  llvm::sort(sums);
+  llvm::outs() << '\n';
+  for (const auto &[what, sum] : sums)
+    llvm::outs() << llvm::formatv(
+        "  {0}  {1,4} weights matrices, {2} weights\n", what, sum.first,
+        formatCount(sum.second));
+  PlanTotals totals = plan.totals();
+  llvm::outs() << llvm::formatv(
+      "payload {0}, {1:f3} bpw over {2} weights\n", formatBytes(totals.bytes),
+      totals.bitsPerWeight(), formatCount(totals.weights));
+  if (!plan.decision)
+    return;
+  const PlanDecision &decision = *plan.decision;
+  llvm::outs() << llvm::formatv(
+      "budget  {0} bytes, {1} spent; predicted loss ({2}) {3}",
+      formatCount(decision.budget), formatCount(decision.bytes), decision.loss,
+      llvm::format("%.6g", decision.predictedLoss));
+  if (decision.bound)
+    llvm::outs() << llvm::formatv(
+        ", proven gap {0}",
+        llvm::format("%.2g", decision.predictedLoss - *decision.bound));
+  llvm::outs() << llvm::formatv("\nprice   {0} of loss a byte\n",
+                                llvm::format("%.3g", decision.price));
+}
+
+/// The record of every weight makes a problem again; interactions, which a plan
+/// does not hold, are left out.
+static llvm::Error printCurve(const Plan &plan) {
+  RatioProblem problem;
+  for (const PlanEntry &entry : plan.entries) {
+    if (entry.candidates.size() < 2)
+      continue;
+    RatioLayer layer;
+    layer.name = entry.weight;
+    layer.weights = entry.n * entry.k;
+    for (const PlanCandidate &candidate : entry.candidates)
+      layer.choices.push_back(
+          {candidate.bytes, candidate.loss, 0, candidate.choice});
+    problem.layers.push_back(std::move(layer));
+  }
+  if (problem.layers.empty())
+    return llvm::createStringError("there was nothing to decide");
+  auto fronts = RatioFronts::build(problem);
+  if (!fronts)
+    return fronts.takeError();
+  RatioRange range = problem.range();
+  int64_t weights = 0;
+  for (const RatioLayer &layer : problem.layers)
+    weights += layer.weights;
+  std::vector<std::pair<double, double>> points;
+  unsigned count = std::max(2u, curvePoints.getValue());
+  for (unsigned i = 0; i < count; ++i) {
+    auto solution =
+        fronts->solve(range.smallest +
+                      static_cast<int64_t>(
+                          static_cast<double>(range.largest - range.smallest) *
+                          i / (count - 1)));
+    if (!solution)
+      return solution.takeError();
+    points.push_back({8.0 * static_cast<double>(solution->cost) /
+                          static_cast<double>(weights),
+                      solution->value});
+  }
+  // Losses fall by orders of magnitude: bars are logarithmic.
+  double most = std::log10(std::max(points.front().second, 1e-300));
+  double least = std::log10(std::max(points.back().second, 1e-300));
+  llvm::outs() << "\n   bpw  predicted loss (log scale)\n";
+  for (auto [bits, loss] : points) {
+    double share = most > least ? (std::log10(std::max(loss, 1e-300)) - least) /
+                                      (most - least)
+                                : 0;
+    llvm::outs() << llvm::formatv(
+        "{0,6:f3}  {1,-10} {2}\n", bits, llvm::format("%.4g", loss),
+        std::string(1 + static_cast<size_t>(std::lround(49 * share)), '#'));
+  }
+  return llvm::Error::success();
+}
+
+static llvm::Error run() {
+  if (!budget.given())
+    return llvm::createStringError(
+        "give a budget: --bpw=3.25 (bits per weight) or --size=60MB");
+  DialectRegistry registry;
+  mlir::registerAllDialects(registry);
+  mlir::cq::registerAllDialects(registry);
+  mlir::registerAllPasses();
+  mlir::cq::registerAllPasses();
+  MLIRContext context(registry);
+  OwningOpRef<ModuleOp> module =
+      parseSourceFile<ModuleOp>(input, ParserConfig(&context));
+  if (!module)
+    return llvm::createStringError(input + " is not an MLIR module");
+  std::string archive;
+  if (auto attribute = (*module)->getAttrOfType<StringAttr>("cq.parameters"))
+    archive = resolveBeside(input, attribute.getValue());
+
+  llvm::SmallString<128> planPath(output);
+  if (output.empty())
+    if (std::error_code code =
+            llvm::sys::fs::createTemporaryFile("cq-plan", "json", planPath))
+      return llvm::createStringError("cannot make a temporary file: " +
+                                     code.message());
+  llvm::scope_exit cleanUp([&] {
+    if (output.empty())
+      llvm::sys::fs::remove(planPath);
+  });
+  auto text = budget.pipelineText(archive, stats, overrides);
+  if (!text)
+    return text.takeError();
+  for (auto [name, value] :
+       {std::pair<const char *, llvm::StringRef>("outer", outer),
+        {"keep", keep},
+        {"stats", stats},
+        {"parameters", archive},
+        {"plan-out", planPath}})
+    if (!value.empty())
+      *text += " " + std::string(name) + "=" + value.str();
+  PassManager manager(&context);
+  std::string message;
+  llvm::raw_string_ostream os(message);
+  if (failed(parsePassPipeline("cq-quantize{" + *text +
+                                   " plan-only=true progress=true}",
+                               manager, os)))
+    return llvm::createStringError("the pipeline does not parse: " + message);
+  // The passes have said what was wrong.
+  if (failed(manager.run(*module)))
+    return llvm::createStringError("there is no plan for " + input);
+  auto plan = Plan::read(planPath);
+  if (!plan)
+    return plan.takeError();
+  printTable(*plan);
+  printSums(*plan);
+  if (curvePoints.getNumOccurrences())
+    return printCurve(*plan);
+  return llvm::Error::success();
+}
+
+tool::Verb tool::planVerb() { return {&command, &options, &run}; }
