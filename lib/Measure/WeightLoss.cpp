@@ -216,7 +216,8 @@ double WeightLossMeter::lossOf(const float *w, const std::vector<float> &stored,
   }
   if (kind == LossKind::Fisher)
     return 0.5 * error;
-  return size > 0 ? error / size : 0;
+  // A layer of more weights does more of the model's work.
+  return size > 0 ? static_cast<double>(n * k) * error / size : 0;
 }
 
 llvm::Expected<std::vector<double>>
