@@ -117,9 +117,9 @@ private:
       list = {options.overrides[*pinned].choice};
     else
       list = options.choices;
-    if (floor)
+    if (floor && !pinned) // what is named by choice beats a limit
       layer.floor = options.floors[*floor].bits;
-    if (ceiling)
+    if (ceiling && !pinned)
       layer.ceiling = options.ceilings[*ceiling].bits;
     const MeasuredWeight *measured = measurements.find(weight.name);
     if (measured && (measured->n != weight.n || measured->k != weight.k))

@@ -104,6 +104,22 @@ static llvm::Error verifyEntry(const PlanEntry &entry,
   return llvm::Error::success();
 }
 
+/// A solved plan states its budget; edits by hand may not pass it unnoticed.
+static llvm::Error verifyBudget(const Plan &plan) {
+  if (!plan.decision)
+    return llvm::Error::success();
+  int64_t bytes = plan.decision->otherBytes;
+  for (const PlanEntry &entry : plan.entries)
+    if (!entry.keep && !entry.candidates.empty())
+      bytes += countBytes(entry);
+  if (bytes <= plan.decision->budget)
+    return llvm::Error::success();
+  return llvm::createStringError(llvm::formatv(
+      "the plan takes {0} bytes and its own decision allows {1}; give weights "
+      "fewer bits, raise 'budget' in its 'decision', or remove the decision",
+      bytes, plan.decision->budget));
+}
+
 llvm::Error mlir::cq::verifyPlan(const Plan &plan,
                                  llvm::ArrayRef<WeightFacts> facts) {
   llvm::StringMap<const PlanEntry *> entries;
@@ -121,6 +137,8 @@ llvm::Error mlir::cq::verifyPlan(const Plan &plan,
       return error;
     entries.erase(weight.name);
   }
+  if (llvm::Error error = verifyBudget(plan))
+    return error;
   if (!entries.empty())
     for (const PlanEntry &entry : plan.entries)
       if (entries.contains(entry.weight))

@@ -109,7 +109,7 @@ struct Plan {
 /// Checks a plan, whoever made it, against the facts: every weight is there
 /// once, with its shape; schemes, layouts and cherries are possible for it; and
 /// the bytes, counted again plane by plane without the codec's own accounting,
-/// are those that the plan states.
+/// are those that the plan states; a solved plan keeps its own budget.
 llvm::Error verifyPlan(const Plan &plan, llvm::ArrayRef<WeightFacts> facts);
 
 } // namespace mlir::cq

@@ -165,6 +165,7 @@ TEST(RatioPlanTest, ScoresOrderBlocks) {
   RatioPlanOptions options = makeOptions();
   options.solver.method = RatioMethod::Scores;
   options.blockScores = {{0, 5.0}, {1, 1.0}};
+  options.bitsPerWeight = 3.8; // one block at 4.25, one at 3.25
   auto planner =
       llvm::cantFail(RatioPlanner::create(facts, makeMeasurements(), options));
   EXPECT_EQ(llvm::cantFail(planner.plan()).find("blk.0.o")->scheme.bits, 4u);
@@ -193,6 +194,21 @@ TEST(RatioPlanTest, WhatIsMissingIsNamed) {
   refuse(options, "one budget");
   facts[1].n = 65;
   refuse(makeOptions(), "65x128");
+}
+
+TEST(RatioPlanTest, EditsByHandMayNotPassTheBudgetUnnoticed) {
+  std::vector<WeightFacts> facts = makeFacts();
+  Plan plan = llvm::cantFail(
+      llvm::cantFail(
+          RatioPlanner::create(facts, makeMeasurements(), makeOptions()))
+          .plan());
+  for (PlanEntry &entry : plan.entries)
+    if (!entry.candidates.empty())
+      entry.scheme.bits = 4;
+  EXPECT_TRUE(llvm::StringRef(llvm::toString(verifyPlan(plan, facts)))
+                  .contains("its own decision allows"));
+  plan.decision.reset();
+  llvm::cantFail(verifyPlan(plan, facts));
 }
 
 TEST(RatioPlanTest, TheRecordSurvivesTheFile) {
