@@ -222,7 +222,8 @@ double WeightLossMeter::lossOf(const float *w, const std::vector<float> &stored,
 
 llvm::Expected<std::vector<double>>
 WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
-                         int64_t k, llvm::ArrayRef<StorageChoice> choices) {
+                         int64_t k, llvm::ArrayRef<StorageChoice> choices,
+                         std::vector<std::vector<float>> *decoded) {
   bool wantsFactor = llvm::any_of(choices, [](const StorageChoice &choice) {
     return choice.quantizer == QuantizerKind::GPTQ;
   });
@@ -274,6 +275,8 @@ WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
     losses.push_back(lossOf(w, stored, n, k));
     if (!std::isfinite(losses.back()))
       return fails(llvm::createStringError("its loss is not finite"));
+    if (decoded)
+      decoded->push_back(stored);
   }
   return losses;
 }

@@ -7,6 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Budget.h"
+#include "cq/Measure/WeightLoss.h"
+#include "cq/Solver/Measurements.h"
 #include "cq/Support/CacheFile.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
@@ -145,9 +147,14 @@ tool::BudgetOptions::pipelineText(llvm::StringRef archive,
   add("floor", floors);
   add("ceiling", ceilings);
   add("interactions", noInteractions ? "false" : "");
-  // Measurements of another origin (cq measure) are taken as they are.
-  if (!losses.empty() && llvm::sys::fs::exists(losses) && stats.empty() &&
-      loss.empty())
-    add("measure", "false");
+  // Measurements of another origin (cq measure) are taken as they are: only
+  // losses of single weights can be measured here.
+  if (!losses.empty() && loss.empty()) {
+    auto held = Measurements::read(losses);
+    if (!held)
+      llvm::consumeError(held.takeError());
+    else if (!parseLossKind(held->header.loss))
+      add("measure", "false");
+  }
   return text;
 }

@@ -31,6 +31,7 @@ struct Verb {
 
 Verb importVerb();
 Verb calibrateVerb();
+Verb measureVerb();
 Verb planVerb();
 Verb quantizeVerb();
 Verb tuneVerb();

@@ -23,6 +23,7 @@ static const char overview[] =
   cq import smollm2.gguf -o smollm2.mlir          checkpoint -> MLIR, weights by reference
   cq calibrate smollm2.mlir -o smollm2.stats      impact of weights, inputs of layers: measured once
   cq quantize smollm2.mlir --bits=3 -o small/     plan, quantize, pack: a self-contained folder
+  cq measure smollm2.mlir -o losses.jsonl         how far predictions move when one weight has fewer bits
   cq plan smollm2.mlir --bpw=3.25                 which bits for which weight, and why
   cq quantize smollm2.mlir --bpw=3.25 -o small/   that, and pack
   cq tune small/ --against smollm2.mlir -o tuned/ train it towards the model it came from
@@ -42,10 +43,10 @@ int main(int argc, char **argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   tool::programPath = argv[0];
   std::vector<tool::Verb> verbs = {
-      tool::importVerb(),   tool::calibrateVerb(), tool::planVerb(),
-      tool::quantizeVerb(), tool::tuneVerb(),      tool::runVerb(),
-      tool::evalVerb(),     tool::inspectVerb(),   tool::solveVerb(),
-      tool::statsVerb(),    tool::reportVerb()};
+      tool::importVerb(), tool::calibrateVerb(), tool::measureVerb(),
+      tool::planVerb(),   tool::quantizeVerb(),  tool::tuneVerb(),
+      tool::runVerb(),    tool::evalVerb(),      tool::inspectVerb(),
+      tool::solveVerb(),  tool::statsVerb(),     tool::reportVerb()};
   if (argc < 2) {
     llvm::errs() << overview;
     return 1;

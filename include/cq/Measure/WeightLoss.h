@@ -53,9 +53,11 @@ public:
   /// The loss of each choice of W [n, k]. Same numbers at any thread count.
   /// Errors name the weight: missing statistics, numbers that are not finite.
   /// That the statistics are of these numbers the caller has checked.
+  /// `decoded` (may be null) gets Ŵ [n, k] for each choice.
   llvm::Expected<std::vector<double>>
   measure(llvm::StringRef weight, const float *w, int64_t n, int64_t k,
-          llvm::ArrayRef<StorageChoice> choices);
+          llvm::ArrayRef<StorageChoice> choices,
+          std::vector<std::vector<float>> *decoded = nullptr);
 
 private:
   struct Inputs;
