@@ -105,11 +105,11 @@ def activations():
 
 
 def tuning():
-    """`cq tune` after gptq: scales and cherries, and codes too."""
+    """`cq tune` after gptq: scales, cherries and norms alone, and codes too."""
     for bits in (3, 2):
         base = line(bits, 128, quantizer="gptq", form="slot", criterion="magnitude", stats="full")
         yield base
-        for name, options in (("tuned", dict()), ("tuned with codes", dict(train="all"))):
+        for name, options in (("scales tuned", dict(train="scales")), ("tuned", dict())):
             yield dataclasses.replace(base, name=f"{base.name}, {name}", tune=options)
 
 

@@ -54,6 +54,18 @@ static void forEachGroup(const QuantizedWeight &q, int64_t row, Visit visit) {
     visit(row * groups + g, g * length, std::min(q.k, (g + 1) * length));
 }
 
+/// Where in its code's cell, from the centre, a weight starts that lies
+/// `distance` from it. Clear of the edges, so that the start decodes as it
+/// came; a weight that error feedback moved to another code than its nearest
+/// goes the deeper into the cell the further it was moved: on the edge, where
+/// it would fall back at once, its part in the compensation would be lost.
+static float latentOffset(float distance) {
+  float size = std::fabs(distance);
+  float offset =
+      size <= 0.5f ? 0.8f * size : 0.4f * (1 - std::min(size - 0.5f, 1.0f));
+  return std::copysign(offset, distance);
+}
+
 llvm::Expected<TunedWeight> TunedWeight::create(QuantizedWeight quantized,
                                                 CherryPositions cherries,
                                                 const float *weight) {
@@ -93,11 +105,9 @@ llvm::Expected<TunedWeight> TunedWeight::create(QuantizedWeight quantized,
       LevelMap level = levelMap(q, group);
       float scale = q.scales[group];
       for (int64_t i = row * q.k + begin; i < row * q.k + end; ++i) {
-        // Clear of the edges, so that the start decodes as it came.
         float centre = level(q.codes[i]);
         float position = scale == 0 ? centre : weight[i] / scale;
-        tuned.latent[i] =
-            scale * std::clamp(position, centre - 0.49f, centre + 0.49f);
+        tuned.latent[i] = scale * (centre + latentOffset(position - centre));
       }
     });
   return tuned;

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Trains what a quantized model stores beside its codes (scales, cherries,
-// norms), and on request the codes, to predict what the unquantized model
+// Trains what a quantized model stores (codes, scales, cherries, norms), or all
+// of it but the codes, to predict what the unquantized model
 // predicts. Gradients come from the compiled @divergence of that model, with
 // its weights replaced by what the packed ones mean.
 //
@@ -33,7 +33,7 @@ namespace cl = llvm::cl;
 
 static cl::SubCommand
     command("tune", "Trains a quantized folder towards the unquantized model: "
-                    "scales, cherries and norms, or the codes as well");
+                    "codes, scales, cherries and norms");
 static cl::OptionCategory options("tune options");
 static cl::opt<std::string> input(cl::Positional, cl::Required,
                                   cl::desc("<folder made by cq quantize>"),
@@ -48,9 +48,9 @@ static cl::opt<std::string> output("o", cl::value_desc("folder"), cl::Required,
 static cl::opt<bool> force("force", cl::desc("Replace an existing folder"),
                            cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
-    train("train", cl::init("scales"),
-          cl::desc("scales (default: scales, cherries, norms; codes stay) or "
-                   "all (codes too, by straight-through gradients)"),
+    train("train", cl::init("all"),
+          cl::desc("all (default: codes, scales, cherries, norms) or scales "
+                   "(codes stay: less memory, less gain)"),
           cl::sub(command), cl::cat(options));
 static cl::opt<int64_t>
     batch("batch", cl::init(1),
