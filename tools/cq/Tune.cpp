@@ -282,12 +282,18 @@ static llvm::Error tuneInto(llvm::StringRef folder) {
   tuning.rates.weights = train == "all" ? static_cast<float>(weightRate) : 0;
   tuning.norms = static_cast<float>(normRate);
   tuning.threads = threads;
-  llvm::StringSet<> observed;
+  // Not embedding and head, [vocabulary, width]: the reference's predictions
+  // are made with the same head and would follow it.
+  llvm::StringSet<> trained;
   for (const ObservationInfo &info : (*model)->observations())
-    observed.insert(info.weights.front());
+    trained.insert(info.weights.front());
+  for (const ParameterSlot &slot : (*model)->parameters())
+    if (slot.type.shape.size() == 2 &&
+        slot.type.shape[0] == (*model)->vocabulary())
+      trained.erase(slot.name);
   auto tuned = TunedModel::open(
       input, &(*model)->archive(),
-      [&](llvm::StringRef name) { return observed.contains(name); }, tuning);
+      [&](llvm::StringRef name) { return trained.contains(name); }, tuning);
   if (!tuned)
     return tuned.takeError();
   for (const TunedModel::Parameter &parameter : (*tuned)->parameters())
