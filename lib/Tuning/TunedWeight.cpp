@@ -62,7 +62,7 @@ static void forEachGroup(const QuantizedWeight &q, int64_t row, Visit visit) {
 static float latentOffset(float distance) {
   float size = std::fabs(distance);
   float offset =
-      size <= 0.5f ? 0.8f * size : 0.4f * (1 - std::min(size - 0.5f, 1.0f));
+      size <= 0.5f ? 0.98f * size : 0.49f * (1 - std::min(2 * size - 1, 1.0f));
   return std::copysign(offset, distance);
 }
 

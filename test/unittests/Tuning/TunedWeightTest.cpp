@@ -203,6 +203,29 @@ TEST(TunedWeightTest, ThreadsDoNotMatter) {
   EXPECT_EQ(results[0].deltas, results[1].deltas);
 }
 
+/// Codes that error feedback chose against the nearest level must survive small
+/// steps, whatever their gradient; started on the edge, they would not.
+TEST(TunedWeightTest, MovedCodesStayForAWhile) {
+  Scheme scheme{3, 64, Grid::Symmetric, ScaleType::F16};
+  Start s = start(scheme, {CherryForm::None, 0});
+  // Codes as feedback might leave them: every third one level up or down.
+  for (size_t i = 0; i < s.q.codes.size(); i += 3)
+    s.q.codes[i] = s.q.codes[i] >= 4 ? s.q.codes[i] - 1 : s.q.codes[i] + 1;
+  TunedWeight tuned =
+      llvm::cantFail(TunedWeight::create(s.q, s.cherries, s.w.data()));
+  EXPECT_EQ(tuned.get().codes, s.q.codes);
+  std::vector<float> decoded(n * k), gradient(n * k);
+  for (int64_t step = 1; step <= 5; ++step) {
+    tuned.decode(decoded.data());
+    loss(decoded, s.w, &gradient); // pulls every code back
+    tuned.addGradient(gradient.data());
+    tuned.step(Adam(step), {0, 0, 5e-3f});
+  }
+  // Those moved by less than half a step may have gone back.
+  EXPECT_LT(tuned.changedCodes(), n * k / 8);
+  EXPECT_GT(tuned.changedCodes(), 0);
+}
+
 TEST(LearningRateTest, WarmsUpAndFallsToItsFloor) {
   EXPECT_NEAR(learningRateFactor(1, 100, 0.25), 0.2, 1e-12);
   EXPECT_NEAR(learningRateFactor(5, 100, 0.25), 1, 1e-12);
