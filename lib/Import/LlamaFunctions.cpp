@@ -187,9 +187,9 @@ Value ModuleBuilder::buildLossHidden(LlamaLayers &layers) {
     SmallVector<Value> operands = {x, table.cos, table.sin};
     for (const Weight &weight : blockWeights(block))
       operands.push_back(load(weight.tensor));
-    auto call = func::CallOp::create(
-        builder, layers.getGraph().loc("block"),
-        ("block_" + Twine(block) + "_loss").str(), x.getType(), operands);
+    auto call = func::CallOp::create(builder, layers.getGraph().loc("block"),
+                                     ("block_" + Twine(block) + "_loss").str(),
+                                     x.getType(), operands);
     markBlock(call, block);
     x = call.getResult(0);
   }

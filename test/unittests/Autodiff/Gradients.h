@@ -31,7 +31,8 @@ struct Function {
 /// Adds test failures that name the function.
 void checkGradients(const std::vector<Function> &functions);
 
-/// Runs `passes` (on the module) over `source` and compiles the result; null after a failure.
+/// Runs `passes` (on the module) over `source` and compiles the result; null
+/// after a failure.
 std::unique_ptr<CompiledModule> compileWith(llvm::StringRef source,
                                             llvm::StringRef passes);
 
