@@ -18,3 +18,9 @@ std::string mlir::cq::resolveBeside(llvm::StringRef modulePath,
   llvm::sys::path::append(path, file);
   return path.str().str();
 }
+
+std::string mlir::cq::inFolder(llvm::StringRef folder, llvm::StringRef file) {
+  llvm::SmallString<128> path(folder);
+  llvm::sys::path::append(path, file);
+  return path.str().str();
+}

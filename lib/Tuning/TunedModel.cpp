@@ -7,16 +7,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Tuning/TunedModel.h"
-#include "llvm/Support/Path.h"
+#include "cq/Support/ModulePaths.h"
 
 using namespace mlir::cq;
 using llvm::StringRef;
-
-static std::string inFolder(StringRef folder, StringRef file) {
-  llvm::SmallString<128> path(folder);
-  llvm::sys::path::append(path, file);
-  return path.str().str();
-}
 
 llvm::Expected<PackedWeight>
 mlir::cq::readPackedWeight(const ParameterArchive &archive,

@@ -1,5 +1,4 @@
-//===- Quantize.cpp - cq quantize: module to artefact folder --* -*- C++
-//-*-===//
+//===- Quantize.cpp - cq quantize: module to artefact folder --------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -21,6 +20,7 @@
 #include "cq/Solver/Plan.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/ModulePaths.h"
+#include "cq/Support/OutputFolder.h"
 #include "cq/Support/Progress.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
@@ -29,10 +29,8 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
-#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -161,12 +159,6 @@ quantizePipeline(llvm::StringRef planOut, llvm::StringRef parameters,
     if (!value.empty())
       text += (text.empty() ? "" : " ") + std::string(name) + "=" + value.str();
   return "cq-quantize{" + text + "}";
-}
-
-static std::string inFolder(llvm::StringRef folder, llvm::StringRef file) {
-  llvm::SmallString<128> path(folder);
-  llvm::sys::path::append(path, file);
-  return path.str().str();
 }
 
 static llvm::Error runPipeline(ModuleOp module, llvm::StringRef pipeline) {
@@ -308,9 +300,9 @@ static llvm::Error run() {
   }
   if (output.empty() && !dryRun)
     return llvm::createStringError("give the output folder with -o");
-  if (llvm::sys::fs::exists(output) && !dryRun && !force)
-    return llvm::createStringError(
-        output + " exists already; choose another name or pass --force");
+  auto folder = OutputFolder::create(dryRun ? "" : output.getValue(), force);
+  if (!folder)
+    return folder.takeError();
 
   DialectRegistry registry;
   mlir::registerAllDialects(registry);
@@ -323,28 +315,8 @@ static llvm::Error run() {
   if (!module)
     return llvm::createStringError(input + " is not an MLIR module");
 
-  // Beside the final name, so that the rename stays within one file system.
-  std::string base = output.empty() ? "cq-plan" : output.getValue();
-  while (base.size() > 1 && base.back() == '/')
-    base.pop_back();
-  llvm::SmallString<128> folder;
-  llvm::sys::fs::createUniquePath(base + ".%%%%%%.tmp", folder,
-                                  /*MakeAbsolute=*/output.empty());
-  if (std::error_code code = llvm::sys::fs::create_directories(folder))
-    return llvm::createStringError("cannot create " + folder.str() + ": " +
-                                   code.message());
-  llvm::scope_exit cleanUp([&] { llvm::sys::fs::remove_directories(folder); });
-  if (llvm::Error error = quantizeInto(*module, folder))
-    return error;
-  if (dryRun)
-    return llvm::Error::success();
-  if (llvm::sys::fs::exists(base))
-    llvm::sys::fs::remove_directories(base);
-  if (std::error_code code = llvm::sys::fs::rename(folder, base))
-    return llvm::createStringError("cannot rename the result to " + base +
-                                   ": " + code.message());
-  cleanUp.release();
-  return llvm::Error::success();
+  llvm::Error error = quantizeInto(*module, folder->path());
+  return error || dryRun ? std::move(error) : folder->commit();
 }
 
 tool::Verb tool::quantizeVerb() { return {&command, &options, &run}; }

@@ -11,6 +11,7 @@
 #include "Verbs.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
+#include "cq/Support/ModulePaths.h"
 #include "cq/Support/Progress.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -86,14 +87,13 @@ static void describeArchive(llvm::StringRef name,
 }
 
 static Error readPlan(ReportInputs &inputs) {
-  llvm::SmallString<128> path(folder);
-  llvm::sys::path::append(path, "plan.json");
+  std::string path = inFolder(folder, "plan.json");
   auto text = llvm::MemoryBuffer::getFile(path);
   if (!text)
     return fail("cannot read " + quoted(path) + " (" +
                 text.getError().message() +
                 "); give a folder made by `cq quantize`");
-  inputs.planPath = path.str().str();
+  inputs.planPath = path;
   inputs.planText = (*text)->getBuffer().str();
   return Error::success();
 }

@@ -19,13 +19,13 @@
 #include "cq/Execution/ObservedModel.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/CacheFile.h"
+#include "cq/Support/ModulePaths.h"
+#include "cq/Support/OutputFolder.h"
 #include "cq/Support/Progress.h"
 #include "cq/Tuning/TunedModel.h"
-#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir::cq;
@@ -170,12 +170,6 @@ private:
 
 } // namespace
 
-static std::string inFolder(llvm::StringRef folder, llvm::StringRef file) {
-  llvm::SmallString<128> path(folder);
-  llvm::sys::path::append(path, file);
-  return path.str().str();
-}
-
 static llvm::Error copyCompanions(llvm::StringRef folder) {
   for (const char *file : {"model.mlir", "plan.json", "tokenizer.gguf"}) {
     std::string from = inFolder(input, file);
@@ -203,9 +197,6 @@ static llvm::Error checkOptions() {
   if (!llvm::sys::fs::exists(inFolder(input, "plan.json")))
     return llvm::createStringError(
         input + " has no plan.json; give a folder made by `cq quantize`");
-  if (llvm::sys::fs::exists(output) && !force)
-    return llvm::createStringError(
-        output + " exists already; choose another name or pass --force");
   return llvm::Error::success();
 }
 
@@ -364,26 +355,12 @@ static llvm::Error tuneInto(llvm::StringRef folder) {
 static llvm::Error run() {
   if (llvm::Error error = checkOptions())
     return error;
-  std::string base = output;
-  while (base.size() > 1 && base.back() == '/')
-    base.pop_back();
-  // Beside the final name, so that the rename stays within one file system.
-  llvm::SmallString<128> folder;
-  llvm::sys::fs::createUniquePath(base + ".%%%%%%.tmp", folder,
-                                  /*MakeAbsolute=*/false);
-  if (std::error_code code = llvm::sys::fs::create_directories(folder))
-    return llvm::createStringError("cannot create " + folder.str() + ": " +
-                                   code.message());
-  llvm::scope_exit cleanUp([&] { llvm::sys::fs::remove_directories(folder); });
-  if (llvm::Error error = tuneInto(folder))
+  auto folder = OutputFolder::create(output, force);
+  if (!folder)
+    return folder.takeError();
+  if (llvm::Error error = tuneInto(folder->path()))
     return error;
-  if (llvm::sys::fs::exists(base))
-    llvm::sys::fs::remove_directories(base);
-  if (std::error_code code = llvm::sys::fs::rename(folder, base))
-    return llvm::createStringError("cannot rename the result to " + base +
-                                   ": " + code.message());
-  cleanUp.release();
-  return llvm::Error::success();
+  return folder->commit();
 }
 
 tool::Verb tool::tuneVerb() { return {&command, &options, &run}; }

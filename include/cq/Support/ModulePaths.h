@@ -22,6 +22,9 @@ namespace mlir::cq {
 /// The path of `file` as the module at `modulePath` refers to it.
 std::string resolveBeside(llvm::StringRef modulePath, llvm::StringRef file);
 
+/// `folder`/`file`.
+std::string inFolder(llvm::StringRef folder, llvm::StringRef file);
+
 } // namespace mlir::cq
 
 #endif // CQ_SUPPORT_MODULEPATHS_H
