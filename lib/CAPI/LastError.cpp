@@ -1,5 +1,4 @@
-//===- LastError.cpp - One sentence a thread ------------------* -*- C++
-//-*-===//
+//===- LastError.cpp - One sentence a thread ------------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Module.cpp - C API: modules and pipelines --------------* -*- C++
-//-*-===//
+//===- Module.cpp - C API: modules and pipelines --------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Weight.cpp - C API: quantized weights ------------------* -*- C++
-//-*-===//
+//===- Weight.cpp - C API: quantized weights ------------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

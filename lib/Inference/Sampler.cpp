@@ -1,5 +1,4 @@
-//===- Sampler.cpp - From logits to the next token --------------* -*- C++
-//-*-===//
+//===- Sampler.cpp - From logits to the next token ------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

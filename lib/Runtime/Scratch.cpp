@@ -1,5 +1,4 @@
-//===- Scratch.cpp - Memory of a thread for packing
-//-------------------------===//
+//===- Scratch.cpp - Memory of a thread for packing -----------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

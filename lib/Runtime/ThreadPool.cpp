@@ -1,5 +1,4 @@
-//===- ThreadPool.cpp - Persistent threads, static partition
-//----------------===//
+//===- ThreadPool.cpp - Persistent threads, static partition --------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- FieldReader.h - Fields of hostile JSON objects ------------*- C++
-//-*-===//
+//===- FieldReader.h - Fields of hostile JSON objects -----------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Plan.cpp - Which weight gets which bits -----------------* -*- C++
-//-*-===//
+//===- Plan.cpp - Which weight gets which bits ----------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- PlanJSON.cpp - Plans as files ---------------------------* -*- C++
-//-*-===//
+//===- PlanJSON.cpp - Plans as files --------------------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

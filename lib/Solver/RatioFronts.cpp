@@ -1,5 +1,4 @@
-//===- RatioFronts.cpp - Exact answers for block-diagonal problems -*- C++
-//-*-===//
+//===- RatioFronts.cpp - Exact answers for block-diagonal problems --------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- UniformPlan.cpp - The same bits for every layer --------* -*- C++
-//-*-===//
+//===- UniformPlan.cpp - The same bits for every layer --------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- VerifyPlan.cpp - A second opinion on every plan ---------* -*- C++
-//-*-===//
+//===- VerifyPlan.cpp - A second opinion on every plan --------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Progress.cpp - What long work tells its user -----------* -*- C++
-//-*-===//
+//===- Progress.cpp - What long work tells its user -----------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Eval.cpp - cq eval: perplexity and KL divergence --------* -*- C++
-//-*-===//
+//===- Eval.cpp - cq eval: perplexity and KL divergence -------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

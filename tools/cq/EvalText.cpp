@@ -1,5 +1,4 @@
-//===- EvalText.cpp - What a model is measured on --------------* -*- C++
-//-*-===//
+//===- EvalText.cpp - What a model is measured on -------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

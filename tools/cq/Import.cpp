@@ -1,5 +1,4 @@
-//===- Import.cpp - cq import: checkpoint to MLIR -------------* -*- C++
-//-*-===//
+//===- Import.cpp - cq import: checkpoint to MLIR -------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- ModelOptions.h - Options of every verb that runs a model -* -*- C++
-//-*-===//
+//===- ModelOptions.h - Options of every verb that runs a model -*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

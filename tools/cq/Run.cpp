@@ -1,5 +1,4 @@
-//===- Run.cpp - cq run: compile, stream an answer ------------* -*- C++
-//-*-===//
+//===- Run.cpp - cq run: compile, stream an answer ------------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Solve.cpp - cq solve: a ratio problem from a file ---------*- C++
-//-*-===//
+//===- Solve.cpp - cq solve: a ratio problem from a file ------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Verbs.h - The verbs of the cq driver ----------------------* -*- C++
-//-*-===//
+//===- Verbs.h - The verbs of the cq driver ---------------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- cq.cpp - The driver: one command on your own model -----* -*- C++
-//-*-===//
+//===- cq.cpp - The driver: one command on your own model -----------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- WeightDims.h - Following a weight's dimensions to their source *- C++
-//-*-===//
+//===- WeightDims.h - Dimensions of weights at their source -----*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- WeightTracing.h - Which weights a model has, and who reads them *- C++
-//-*-===//
+//===- WeightTracing.h - A model's weights and their readers ----*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

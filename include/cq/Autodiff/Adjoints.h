@@ -1,5 +1,4 @@
-//===- Adjoints.h - Cotangents of the values of one block ------ -*- C++
-//-*-===//
+//===- Adjoints.h - Cotangents of the values of one block -------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

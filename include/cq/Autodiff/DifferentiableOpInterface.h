@@ -1,5 +1,4 @@
-//===- DifferentiableOpInterface.h - Ops with a reverse rule --- -*- C++
-//-*-===//
+//===- DifferentiableOpInterface.h - Ops with a reverse rule ----*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- ModuleInterface.h - What a driver must know of compiled code  -*- C++
-//-*-===//
+//===- ModuleInterface.h - What drivers know of compiled code ---*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Evaluation.h - Perplexity and KL divergence -------------* -*- C++
-//-*-===//
+//===- Evaluation.h - Perplexity and KL divergence --------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

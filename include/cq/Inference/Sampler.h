@@ -1,5 +1,4 @@
-//===- Sampler.h - From logits to the next token --------------* -*- C++
-//-*-===//
+//===- Sampler.h - From logits to the next token ----------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

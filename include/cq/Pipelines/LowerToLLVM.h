@@ -1,5 +1,4 @@
-//===- LowerToLLVM.h - From linalg on tensors to the LLVM dialect  -*- C++
-//-*-===//
+//===- LowerToLLVM.h - From linalg to the LLVM dialect ----------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- Plan.h - Which weight gets which bits -------------------* -*- C++
-//-*-===//
+//===- Plan.h - Which weight gets which bits --------------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

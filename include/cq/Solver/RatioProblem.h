@@ -1,5 +1,4 @@
-//===- RatioProblem.h - Which choice for which layer -------------*- C++
-//-*-===//
+//===- RatioProblem.h - Which choice for which layer ------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

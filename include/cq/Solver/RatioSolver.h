@@ -1,5 +1,4 @@
-//===- RatioSolver.h - Exact and heuristic answers ---------------*- C++
-//-*-===//
+//===- RatioSolver.h - Exact and heuristic answers --------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- UniformPlan.h - The same bits for every layer ----------* -*- C++
-//-*-===//
+//===- UniformPlan.h - The same bits for every layer ------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- PlaneReader.h - Reading packed planes, an element at a time -*- C++
-//-*-===//
+//===- PlaneReader.h - Reading elements of packed planes --------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

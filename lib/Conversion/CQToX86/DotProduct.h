@@ -1,5 +1,4 @@
-//===- DotProduct.h - Sums of u8 x s8 products on a vector level --*- C++
-//-*-===//
+//===- DotProduct.h - Sums of u8 x s8 products in vectors -------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

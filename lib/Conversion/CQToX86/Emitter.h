@@ -1,5 +1,4 @@
-//===- Emitter.h - A builder with the few shapes kernels are made of --*- C++
-//-*-===//
+//===- Emitter.h - A builder with what kernels are made of ------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

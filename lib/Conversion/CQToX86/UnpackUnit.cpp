@@ -1,5 +1,4 @@
-//===- UnpackUnit.cpp - Stored vectors of a unit to operands of a dot product
-//-===//
+//===- UnpackUnit.cpp - Stored vectors to operands of products ------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

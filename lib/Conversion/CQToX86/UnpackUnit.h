@@ -1,5 +1,4 @@
-//===- UnpackUnit.h - Stored vectors of a unit to operands of a dot product --*-
-// C++ -*-===//
+//===- UnpackUnit.h - Stored vectors to operands of products ----*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- WeightReader.h - Vectors of codes, scales and zero points --*- C++
-//-*-===//
+//===- WeightReader.h - Vectors of codes, scales and zeros ------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

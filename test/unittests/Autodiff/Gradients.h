@@ -1,5 +1,4 @@
-//===- Gradients.h - Gradients against central differences ------- -*- C++
-//-*-===//
+//===- Gradients.h - Gradients against central differences ------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- CQToLinalgTest.cpp - The reference lowering, run and compared with the
-// codec -===//
+//===- CQToLinalgTest.cpp - The reference lowering against the codec ------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- DynamicQuantizeKernelTest.cpp - Activation codes equal the oracle's
-//-===//
+//===- DynamicQuantizeKernelTest.cpp - Codes against the oracle -----------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- KernelCases.h - Random weights and activations of kernel tests --*- C++
-//-*-===//
+//===- KernelCases.h - Random operands of kernel tests ----------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

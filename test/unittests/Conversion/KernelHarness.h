@@ -1,5 +1,4 @@
-//===- KernelHarness.h - Compiles generated kernels and calls them --*- C++
-//-*-===//
+//===- KernelHarness.h - Compiles kernels and calls them --------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

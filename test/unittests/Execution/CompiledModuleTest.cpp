@@ -1,5 +1,4 @@
-//===- CompiledModuleTest.cpp - Interface, cache and parameters of compiled code
-//===//
+//===- CompiledModuleTest.cpp - Interface, cache, parameters --------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

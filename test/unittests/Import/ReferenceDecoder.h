@@ -1,5 +1,4 @@
-//===- ReferenceDecoder.h - A decoder in plain loops -------------*- C++
-//-*-===//
+//===- ReferenceDecoder.h - A decoder in plain loops ------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- TestModels.h - Configs without files ----------------------*- C++
-//-*-===//
+//===- TestModels.h - Configs without files ---------------------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- EvaluationTest.cpp - Scores against closed forms ---------* -*- C++
-//-*-===//
+//===- EvaluationTest.cpp - Scores against closed forms -------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- SamplerTest.cpp - Draws follow the distribution ----------* -*- C++
-//-*-===//
+//===- SamplerTest.cpp - Draws follow the distribution --------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- ThreadPoolTest.cpp - Laws of cq_parallel_for
-//-------------------------===//
+//===- ThreadPoolTest.cpp - Laws of cq_parallel_for -----------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

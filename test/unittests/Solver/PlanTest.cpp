@@ -1,5 +1,4 @@
-//===- PlanTest.cpp - Plans survive their file, and nothing bad does * -*- C++
-//-*-===//
+//===- PlanTest.cpp - Plans survive their file, and nothing bad does ------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
