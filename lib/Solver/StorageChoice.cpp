@@ -99,6 +99,21 @@ std::vector<StorageChoice> mlir::cq::defaultChoices(QuantizerKind quantizer,
   return choices;
 }
 
+llvm::Expected<std::vector<StorageChoice>>
+mlir::cq::parseChoices(llvm::ArrayRef<std::string> texts) {
+  std::vector<StorageChoice> choices;
+  for (const std::string &text : texts) {
+    auto choice = StorageChoice::parse(text);
+    if (!choice)
+      return choice.takeError();
+    if (llvm::none_of(choices, [&](const StorageChoice &other) {
+          return other.str() == choice->str();
+        }))
+      choices.push_back(*choice);
+  }
+  return choices;
+}
+
 llvm::Expected<int64_t> mlir::cq::parseByteCount(llvm::StringRef text) {
   llvm::StringRef unit = text.ltrim("0123456789.");
   llvm::StringRef digits = text.drop_back(unit.size());

@@ -42,6 +42,10 @@ struct StorageChoice {
 std::vector<StorageChoice> defaultChoices(QuantizerKind quantizer,
                                           CherryCriterion criterion);
 
+/// Every text as a choice; the second of two equal ones is left out.
+llvm::Expected<std::vector<StorageChoice>>
+parseChoices(llvm::ArrayRef<std::string> texts);
+
 /// "60MB" (10^6), "1.5GiB", "123456": bytes, or a sentence.
 llvm::Expected<int64_t> parseByteCount(llvm::StringRef text);
 

@@ -10,10 +10,7 @@
 #include "cq/Analysis/PlanAttributes.h"
 #include "cq/Dialect/CQ/Transforms/Passes.h"
 #include "cq/Stats/Scores.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
-#include "mlir/Dialect/MLProgram/IR/MLProgramAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
 
 namespace mlir::cq {
@@ -51,6 +48,7 @@ private:
       return reader.takeError();
     WeightTracing tracing(getOperation());
     tracing.solve();
+    WeightNumbers numbers(getOperation(), parameters, /*threads=*/0);
     for (const TracedWeight &weight : tracing.getWeights()) {
       // Matrices of a stack share one op, which has room for one answer.
       bool known =
@@ -59,50 +57,15 @@ private:
         ++numUnmeasured;
         continue;
       }
-      llvm::Expected<DictionaryAttr> facts = describe(weight, **reader);
+      llvm::Expected<DictionaryAttr> facts =
+          describe(weight, numbers, **reader);
       if (!facts)
-        return llvm::createStringError("weight '" + weight.name + "': " +
-                                       llvm::toString(facts.takeError()));
+        return facts.takeError();
       for (Operation *op : weight.sourceOps)
         op->setAttr("cq.impact", *facts);
       ++numAnnotated;
     }
     return llvm::Error::success();
-  }
-
-  llvm::Expected<std::vector<float>> readNumbers(const TracedWeight &weight) {
-    Operation *op = weight.sourceOps.front();
-    Attribute value;
-    if (auto constant = dyn_cast<arith::ConstantOp>(op))
-      value = constant.getValue();
-    else if (auto global = dyn_cast<ml_program::GlobalOp>(op))
-      value = global.getValueAttr();
-    if (auto elements = dyn_cast_if_present<ElementsAttr>(value))
-      return readElements(elements);
-    if (!archive) {
-      std::string path = parameters;
-      if (auto attr =
-              getOperation()->getAttrOfType<StringAttr>("cq.parameters");
-          attr && path.empty())
-        path = attr.getValue().str();
-      if (path.empty())
-        return llvm::createStringError(
-            "no archive to read: give parameters=FILE");
-      auto opened = ParameterArchive::open(path);
-      if (!opened)
-        return opened.takeError();
-      archive = std::move(*opened);
-    }
-    const ParameterInfo *info = archive->find(weight.name);
-    if (!info || ArrayRef<int64_t>(info->shape) != weight.type.getShape())
-      return llvm::createStringError(
-          "it is not in " + archive->path() +
-          ", or of another shape; give the archive this module was imported "
-          "from");
-    std::vector<float> numbers(info->numElements());
-    if (llvm::Error error = ParameterArchive::readAsF32(*info, numbers.data()))
-      return std::move(error);
-    return std::move(numbers);
   }
 
   DictionaryAttr summary(ArrayRef<float> scores) {
@@ -122,11 +85,12 @@ private:
   }
 
   llvm::Expected<DictionaryAttr> describe(const TracedWeight &weight,
+                                          WeightNumbers &numbers,
                                           const StatisticsReader &reader) {
-    llvm::Expected<std::vector<float>> numbers = readNumbers(weight);
-    if (!numbers)
-      return numbers.takeError();
-    std::vector<float> w = std::move(*numbers);
+    llvm::Expected<std::vector<float>> read = numbers.read(weight);
+    if (!read)
+      return read.takeError();
+    std::vector<float> w = std::move(*read);
     if (weight.type.getRank() == 2)
       if (llvm::Error error = reader.checkWeight(weight.name, w.data(),
                                                  weight.type.getDimSize(0),
@@ -161,8 +125,6 @@ private:
     }
     return b.getDictionaryAttr(facts);
   }
-
-  std::shared_ptr<ParameterArchive> archive; ///< opened when needed
 };
 
 } // namespace

@@ -29,21 +29,6 @@ namespace mlir::cq {
 using namespace mlir;
 using namespace mlir::cq;
 
-static llvm::Expected<std::vector<StorageChoice>>
-parseChoices(ArrayRef<std::string> texts) {
-  std::vector<StorageChoice> choices;
-  for (const std::string &text : texts) {
-    auto choice = StorageChoice::parse(text);
-    if (!choice)
-      return choice.takeError();
-    if (llvm::none_of(choices, [&](const StorageChoice &other) {
-          return other.str() == choice->str();
-        }))
-      choices.push_back(*choice);
-  }
-  return choices;
-}
-
 static llvm::Expected<std::unique_ptr<StatisticsReader>>
 openStatistics(StringRef path) {
   if (path.empty())
@@ -111,9 +96,10 @@ private:
     Progress line(progress ? llvm::errs() : llvm::nulls(),
                   "measuring losses (" + stringifyLossKind(kind).str() + ")",
                   weights.size());
+    WeightNumbers numbers(getOperation(), parameters, threadCount());
     for (const TracedWeight *weight : weights) {
       if (llvm::Error error =
-              measure(*weight, *list, reader->get(), meter, **writer))
+              measure(*weight, numbers, *list, reader->get(), meter, **writer))
         return error;
       line.advance(weight->name);
     }
@@ -131,48 +117,11 @@ private:
                           CherryCriterion::Magnitude);
   }
 
-  /// The numbers as the source has them.
-  llvm::Expected<std::vector<float>> readNumbers(const TracedWeight &weight) {
-    Operation *op = weight.sourceOps.front();
-    Attribute value;
-    if (auto constant = dyn_cast<arith::ConstantOp>(op))
-      value = constant.getValue();
-    else if (auto global = dyn_cast<ml_program::GlobalOp>(op))
-      value = global.getValueAttr();
-    if (auto elements = dyn_cast_if_present<ElementsAttr>(value))
-      return readElements(elements);
-    if (!archive) {
-      std::string path = parameters;
-      if (auto attr =
-              getOperation()->getAttrOfType<StringAttr>("cq.parameters");
-          attr && path.empty())
-        path = attr.getValue().str();
-      if (path.empty())
-        return llvm::createStringError("weight '" + weight.name +
-                                       "' is held by reference and no archive "
-                                       "is given; give parameters=FILE");
-      auto opened = ParameterArchive::open(path);
-      if (!opened)
-        return opened.takeError();
-      archive = std::move(*opened);
-    }
-    const ParameterInfo *info = archive->find(weight.name);
-    if (!info || ArrayRef<int64_t>(info->shape) != weight.type.getShape())
-      return llvm::createStringError(
-          "weight '" + weight.name + "' is not in " + archive->path() +
-          ", or of another shape; give the archive this module was imported "
-          "from");
-    std::vector<float> numbers(info->numElements());
-    if (llvm::Error error =
-            ParameterArchive::readAsF32(*info, numbers.data(), threadCount()))
-      return std::move(error);
-    return std::move(numbers);
-  }
-
-  llvm::Error measure(const TracedWeight &weight, ArrayRef<StorageChoice> list,
+  llvm::Error measure(const TracedWeight &weight, WeightNumbers &source,
+                      ArrayRef<StorageChoice> list,
                       const StatisticsReader *reader, WeightLossMeter &meter,
                       MeasurementWriter &writer) {
-    auto numbers = readNumbers(weight);
+    auto numbers = source.read(weight);
     if (!numbers)
       return numbers.takeError();
     if (reader && weight.type.getRank() == 2)
@@ -213,8 +162,6 @@ private:
     }
     return llvm::Error::success();
   }
-
-  std::shared_ptr<ParameterArchive> archive;
 };
 
 struct SolveRatios : cq::impl::CQSolveRatiosBase<SolveRatios> {

@@ -206,6 +206,54 @@ llvm::Expected<std::vector<float>> cq::readElements(ElementsAttr elements) {
   return std::vector<float>(count, one->front());
 }
 
+llvm::Error WeightNumbers::open() {
+  std::string path = parameters;
+  if (auto attribute = module->getAttrOfType<StringAttr>("cq.parameters");
+      attribute && path.empty())
+    path = attribute.getValue().str();
+  if (path.empty())
+    return llvm::createStringError(
+        "it is held by reference and no archive is given; give "
+        "parameters=FILE");
+  auto opened = ParameterArchive::open(path);
+  if (!opened)
+    return opened.takeError();
+  archive = std::move(*opened);
+  return llvm::Error::success();
+}
+
+llvm::Expected<std::vector<float>>
+WeightNumbers::read(const TracedWeight &weight) {
+  auto fails = [&](llvm::Error error) {
+    return llvm::createStringError("weight '" + weight.name +
+                                   "': " + llvm::toString(std::move(error)));
+  };
+  Operation *op = weight.sourceOps.front();
+  Attribute value;
+  if (auto constant = dyn_cast<arith::ConstantOp>(op))
+    value = constant.getValue();
+  else if (auto global = dyn_cast<ml_program::GlobalOp>(op))
+    value = global.getValueAttr();
+  if (auto elements = dyn_cast_if_present<ElementsAttr>(value)) {
+    auto numbers = readElements(elements);
+    return numbers ? std::move(numbers) : fails(numbers.takeError());
+  }
+  if (!archive)
+    if (llvm::Error error = open())
+      return fails(std::move(error));
+  const ParameterInfo *info = archive->find(weight.name);
+  if (!info || ArrayRef<int64_t>(info->shape) != weight.type.getShape())
+    return llvm::createStringError(
+        "weight '" + weight.name + "' is not in " + archive->path() +
+        ", or of another shape; give the archive this module was imported "
+        "from");
+  std::vector<float> numbers(info->numElements());
+  if (llvm::Error error =
+          ParameterArchive::readAsF32(*info, numbers.data(), threads))
+    return fails(std::move(error));
+  return std::move(numbers);
+}
+
 // In blocks that fit a cache.
 std::vector<float> cq::transpose(const std::vector<float> &in, int64_t rows,
                                  int64_t columns) {

@@ -16,6 +16,7 @@
 #define CQ_LIB_DIALECT_CQ_TRANSFORMS_WEIGHTEVALUATION_H
 
 #include "WeightStatistics.h"
+#include "cq/Analysis/WeightTracing.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Model/Parameters.h"
 #include "mlir/IR/SymbolTable.h"
@@ -55,6 +56,27 @@ ml_program::GlobalOp getGlobal(Value source, const SymbolTable &symbols);
 /// The numbers of a constant as f32, or a sentence (resources may be too
 /// short).
 llvm::Expected<std::vector<float>> readElements(ElementsAttr elements);
+
+/// The numbers of traced weights, from the IR or from the module's archive.
+class WeightNumbers {
+public:
+  /// `parameters`: the archive; empty: the one `cq.parameters` of `module`
+  /// names. It is opened when the first weight needs it.
+  WeightNumbers(ModuleOp module, StringRef parameters, unsigned threads)
+      : module(module), parameters(parameters.str()), threads(threads) {}
+
+  /// As the source has them: not transposed, stacks whole. Errors name the
+  /// weight.
+  llvm::Expected<std::vector<float>> read(const TracedWeight &weight);
+
+private:
+  llvm::Error open();
+
+  ModuleOp module;
+  std::string parameters;
+  unsigned threads;
+  std::unique_ptr<ParameterArchive> archive;
+};
 
 /// What evaluating a chain gave.
 struct EvaluatedWeight {
