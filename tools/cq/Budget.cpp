@@ -115,10 +115,10 @@ static llvm::Expected<std::string> readOverrides(llvm::StringRef path,
   return llvm::join(list, ",");
 }
 
-llvm::Expected<std::string>
-tool::BudgetOptions::pipelineText(llvm::StringRef archive,
-                                  llvm::StringRef stats,
-                                  llvm::StringRef overrides) const {
+llvm::Expected<tool::PipelineOptions>
+tool::BudgetOptions::pipelineOptions(llvm::StringRef archive,
+                                     llvm::StringRef stats,
+                                     llvm::StringRef overrides) const {
   std::string joined = overrides.str();
   if (!overrideFile.empty()) {
     auto read = readOverrides(overrideFile, overrides);
@@ -126,27 +126,23 @@ tool::BudgetOptions::pipelineText(llvm::StringRef archive,
       return read.takeError();
     joined = *read;
   }
-  std::string text;
-  auto add = [&](llvm::StringRef name, llvm::StringRef value) {
-    if (!value.empty())
-      text += (text.empty() ? "" : " ") + name.str() + "=" + value.str();
-  };
-  add("override", joined);
+  PipelineOptions options;
+  options.add("override", joined);
   if (!given())
-    return text;
-  add("bpw", bpw);
-  add("size", size);
-  add("losses", lossesPath(archive, stats));
-  add("loss", loss);
-  add("choices", choices);
-  add("method", method);
-  add("seed", seed);
-  add("low", low);
-  add("high", high);
-  add("tie", tie);
-  add("floor", floors);
-  add("ceiling", ceilings);
-  add("interactions", noInteractions ? "false" : "");
+    return options;
+  options.add("bpw", bpw);
+  options.add("size", size);
+  options.add("losses", lossesPath(archive, stats));
+  options.add("loss", loss);
+  options.add("choices", choices);
+  options.add("method", method);
+  options.add("seed", seed);
+  options.add("low", low);
+  options.add("high", high);
+  options.add("tie", tie);
+  options.add("floor", floors);
+  options.add("ceiling", ceilings);
+  options.add("interactions", noInteractions ? "false" : "");
   // Measurements of another origin (cq measure) are taken as they are: only
   // losses of single weights can be measured here.
   if (!losses.empty() && loss.empty()) {
@@ -154,7 +150,7 @@ tool::BudgetOptions::pipelineText(llvm::StringRef archive,
     if (!held)
       llvm::consumeError(held.takeError());
     else if (!parseLossKind(held->header.loss))
-      add("measure", "false");
+      options.add("measure", "false");
   }
-  return text;
+  return options;
 }

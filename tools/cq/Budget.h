@@ -9,6 +9,7 @@
 #ifndef CQ_TOOLS_CQ_BUDGET_H
 #define CQ_TOOLS_CQ_BUDGET_H
 
+#include "ImportedModule.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Error.h"
 
@@ -20,13 +21,13 @@ struct BudgetOptions {
                 llvm::cl::OptionCategory &category);
 
   bool given() const { return !bpw.empty() || !size.empty(); }
-  /// "bpw=3.25 losses=… …", to go between the braces of cq-quantize{}. Where no
-  /// measurement file is named, one in the cache folder belongs to this archive
-  /// and these statistics, so that the next budget is solved at once. `keep`
-  /// and `overrides`: the verb's own options, joined by the override file.
-  llvm::Expected<std::string> pipelineText(llvm::StringRef archive,
-                                           llvm::StringRef stats,
-                                           llvm::StringRef overrides) const;
+  /// Options of cq-quantize: bpw, losses, … Where no measurement file is named,
+  /// one in the cache folder belongs to this archive and these statistics, so
+  /// that the next budget is solved at once. `keep` and `overrides`: the verb's
+  /// own options, joined by the override file.
+  llvm::Expected<PipelineOptions>
+  pipelineOptions(llvm::StringRef archive, llvm::StringRef stats,
+                  llvm::StringRef overrides) const;
   std::string lossesPath(llvm::StringRef archive, llvm::StringRef stats) const;
 
   llvm::cl::opt<std::string> bpw, size, losses, loss, choices, method, seed,

@@ -7,13 +7,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "ModelFile.h"
-#include "cq/Pipelines/InitAll.h"
+#include "ImportedModule.h"
 #include "cq/Support/Diagnostics.h"
-#include "cq/Support/ModulePaths.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/MLIRContext.h"
-#include "mlir/InitAllDialects.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 
@@ -43,21 +39,15 @@ llvm::Expected<tool::ModelFile> tool::ModelFile::open(llvm::StringRef path) {
     llvm::sys::path::append(module, "model.mlir");
   if (llvm::sys::path::extension(module) == ".mlir" &&
       llvm::sys::fs::exists(module)) {
-    DialectRegistry registry;
-    mlir::registerAllDialects(registry);
-    mlir::cq::registerAllDialects(registry);
-    MLIRContext context(registry);
-    OwningOpRef<ModuleOp> parsed =
-        parseSourceFile<ModuleOp>(module, ParserConfig(&context));
-    if (!parsed)
-      return fail(quoted(module) + " is not an MLIR module");
-    auto parameters = (*parsed)->getAttrOfType<StringAttr>("cq.parameters");
-    if (!parameters)
+    auto imported = ImportedModule::open(module);
+    if (!imported)
+      return imported.takeError();
+    file.archivePath = imported->archivePath();
+    if (file.archivePath.empty())
       return fail(quoted(module) + " does not say where its weights are "
                                    "(attribute cq.parameters); was it made by "
                                    "`cq import`?");
-    file.archivePath = resolveBeside(module, parameters.getValue());
-    if (auto model = (*parsed)->getAttrOfType<DictionaryAttr>("cq.model"))
+    if (auto model = imported->get()->getAttrOfType<DictionaryAttr>("cq.model"))
       file.model = toJSON(model);
   }
   auto archive = ParameterArchive::open(file.archivePath);

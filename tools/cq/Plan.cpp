@@ -8,17 +8,8 @@
 
 #include "Budget.h"
 #include "Verbs.h"
-#include "cq/Pipelines/InitAll.h"
 #include "cq/Solver/RatioPlan.h"
-#include "cq/Support/ModulePaths.h"
 #include "cq/Support/Progress.h"
-#include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/MLIRContext.h"
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllPasses.h"
-#include "mlir/Parser/Parser.h"
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Pass/PassRegistry.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -27,7 +18,6 @@
 #include "llvm/Support/raw_ostream.h"
 #include <cmath>
 
-using namespace mlir;
 using namespace mlir::cq;
 namespace cl = llvm::cl;
 
@@ -187,19 +177,10 @@ static llvm::Error run() {
   if (!budget.given())
     return llvm::createStringError(
         "give a budget: --bpw=3.25 (bits per weight) or --size=60MB");
-  DialectRegistry registry;
-  mlir::registerAllDialects(registry);
-  mlir::cq::registerAllDialects(registry);
-  mlir::registerAllPasses();
-  mlir::cq::registerAllPasses();
-  MLIRContext context(registry);
-  OwningOpRef<ModuleOp> module =
-      parseSourceFile<ModuleOp>(input, ParserConfig(&context));
+  auto module = tool::ImportedModule::open(input);
   if (!module)
-    return llvm::createStringError(input + " is not an MLIR module");
-  std::string archive;
-  if (auto attribute = (*module)->getAttrOfType<StringAttr>("cq.parameters"))
-    archive = resolveBeside(input, attribute.getValue());
+    return module.takeError();
+  std::string archive = module->archivePath();
 
   llvm::SmallString<128> planPath(output);
   if (output.empty())
@@ -211,27 +192,21 @@ static llvm::Error run() {
     if (output.empty())
       llvm::sys::fs::remove(planPath);
   });
-  auto text = budget.pipelineText(archive, stats, overrides);
+  auto text = budget.pipelineOptions(archive, stats, overrides);
   if (!text)
     return text.takeError();
   for (auto [name, value] :
-       {std::pair<const char *, llvm::StringRef>("outer", outer),
+       {std::pair<llvm::StringRef, llvm::StringRef>("outer", outer),
         {"keep", keep},
         {"stats", stats},
         {"parameters", archive},
-        {"plan-out", planPath}})
-    if (!value.empty())
-      *text += " " + std::string(name) + "=" + value.str();
-  PassManager manager(&context);
-  std::string message;
-  llvm::raw_string_ostream os(message);
-  if (failed(parsePassPipeline("cq-quantize{" + *text +
-                                   " plan-only=true progress=true}",
-                               manager, os)))
-    return llvm::createStringError("the pipeline does not parse: " + message);
-  // The passes have said what was wrong.
-  if (failed(manager.run(*module)))
-    return llvm::createStringError("there is no plan for " + input);
+        {"plan-out", planPath},
+        {"plan-only", "true"},
+        {"progress", "true"}})
+    text->add(name, value);
+  if (llvm::Error error =
+          module->run(text->of("cq-quantize"), "there is no plan for " + input))
+    return error;
   auto plan = Plan::read(planPath);
   if (!plan)
     return plan.takeError();

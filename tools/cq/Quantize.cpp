@@ -16,19 +16,12 @@
 #include "Verbs.h"
 #include "cq/Model/Parameters.h"
 #include "cq/Model/Tokenizer.h"
-#include "cq/Pipelines/InitAll.h"
 #include "cq/Solver/Plan.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/ModulePaths.h"
 #include "cq/Support/OutputFolder.h"
 #include "cq/Support/Progress.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/MLIRContext.h"
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllPasses.h"
-#include "mlir/Parser/Parser.h"
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Pass/PassRegistry.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
@@ -134,12 +127,11 @@ quantizePipeline(llvm::StringRef planOut, llvm::StringRef parameters,
             "--" + option->ArgStr +
             " and a budget exclude each other; a budget decides among "
             "--choices");
-  auto budgetText = budget.pipelineText(parameters, stats, overrides);
-  if (!budgetText)
-    return budgetText.takeError();
-  std::string text = *budgetText;
+  auto text = budget.pipelineOptions(parameters, stats, overrides);
+  if (!text)
+    return text.takeError();
   for (auto [name, value] :
-       {std::pair<const char *, llvm::StringRef>("bits", bits),
+       {std::pair<llvm::StringRef, llvm::StringRef>("bits", bits),
         {"group-size", groupSize},
         {"grid", grid},
         {"scale", scale},
@@ -156,21 +148,8 @@ quantizePipeline(llvm::StringRef planOut, llvm::StringRef parameters,
         {"parameters", parameters},
         {"parameters-out", parametersOut},
         {"progress", parametersOut.empty() ? "" : "true"}})
-    if (!value.empty())
-      text += (text.empty() ? "" : " ") + std::string(name) + "=" + value.str();
-  return "cq-quantize{" + text + "}";
-}
-
-static llvm::Error runPipeline(ModuleOp module, llvm::StringRef pipeline) {
-  PassManager manager(module.getContext());
-  std::string message;
-  llvm::raw_string_ostream os(message);
-  if (failed(parsePassPipeline(pipeline, manager, os)))
-    return llvm::createStringError("the pipeline does not parse: " + message);
-  // The passes have said what was wrong.
-  if (failed(manager.run(module)))
-    return llvm::createStringError(input + " could not be quantized");
-  return llvm::Error::success();
+    text->add(name, value);
+  return text->of("cq-quantize");
 }
 
 static void printSummary(const Plan &plan) {
@@ -249,20 +228,21 @@ static int64_t fileSize(llvm::StringRef path) {
   return llvm::sys::fs::file_size(path, size) ? 0 : static_cast<int64_t>(size);
 }
 
-static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
-  auto attribute = module->getAttrOfType<StringAttr>("cq.parameters");
-  if (!attribute)
+static llvm::Error quantizeInto(tool::ImportedModule &module,
+                                llvm::StringRef folder) {
+  std::string source = module.archivePath();
+  if (source.empty())
     return llvm::createStringError(
         input + " does not say where its weights are (attribute "
                 "cq.parameters); was it made by `cq import`? For modules with "
                 "inline weights use cq-opt --cq-quantize");
-  std::string source = resolveBeside(input, attribute.getValue());
   std::string planPath = inFolder(folder, "plan.json");
   auto pipeline = quantizePipeline(
       planPath, source, dryRun ? "" : inFolder(folder, "model.safetensors"));
   if (!pipeline)
     return pipeline.takeError();
-  if (llvm::Error error = runPipeline(module, *pipeline))
+  if (llvm::Error error =
+          module.run(*pipeline, input + " could not be quantized"))
     return error;
   auto solved = Plan::read(planPath);
   if (!solved)
@@ -270,7 +250,7 @@ static llvm::Error quantizeInto(ModuleOp module, llvm::StringRef folder) {
   printSummary(*solved);
   if (dryRun)
     return llvm::Error::success();
-  if (llvm::Error error = writeCompanions(module, folder, source))
+  if (llvm::Error error = writeCompanions(module.get(), folder, source))
     return error;
 
   auto archive = ParameterArchive::open(source);
@@ -304,17 +284,9 @@ static llvm::Error run() {
   if (!folder)
     return folder.takeError();
 
-  DialectRegistry registry;
-  mlir::registerAllDialects(registry);
-  mlir::cq::registerAllDialects(registry);
-  mlir::registerAllPasses();
-  mlir::cq::registerAllPasses();
-  MLIRContext context(registry);
-  OwningOpRef<ModuleOp> module =
-      parseSourceFile<ModuleOp>(input, ParserConfig(&context));
+  auto module = tool::ImportedModule::open(input);
   if (!module)
-    return llvm::createStringError(input + " is not an MLIR module");
-
+    return module.takeError();
   llvm::Error error = quantizeInto(*module, folder->path());
   return error || dryRun ? std::move(error) : folder->commit();
 }
