@@ -7,9 +7,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Support/Progress.h"
+#include "cq/Support/Memory.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
-#include <sys/resource.h>
 
 using namespace mlir::cq;
 
@@ -36,12 +36,6 @@ std::string mlir::cq::formatSeconds(double seconds) {
 
 std::string mlir::cq::formatCount(int64_t count) {
   return llvm::formatv("{0:N0}", count).str();
-}
-
-int64_t mlir::cq::peakMemory() {
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
 Progress::Progress(llvm::raw_ostream &os, llvm::StringRef title, int64_t steps)

@@ -6,12 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "CalibrationText.h"
-#include "EvalText.h"
+#include "CalibrationTextArguments.h"
 #include "Verbs.h"
 #include "cq/Execution/Calibration.h"
 #include "cq/Execution/LanguageModel.h"
 #include "cq/Support/Diagnostics.h"
+#include "cq/Support/Memory.h"
 #include "cq/Support/Progress.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -21,10 +21,6 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
-#include <limits>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 using namespace mlir::cq;
 namespace cl = llvm::cl;
@@ -41,21 +37,8 @@ static cl::opt<std::string> input(cl::Positional, cl::Required,
 static cl::opt<std::string> output("o", cl::value_desc("file.stats"),
                                    cl::desc("Where the statistics go"),
                                    cl::sub(command), cl::cat(options));
-static cl::list<std::string>
-    textPaths("text", cl::value_desc("file"),
-              cl::desc("Text to calibrate on: plain, .jsonl (with `text`), or "
-                       "token ids (.json, .ids); several are joined (default: "
-                       "text that the model writes itself)"),
-              cl::sub(command), cl::cat(options));
-static cl::opt<int64_t>
-    sequenceCount("sequences", cl::init(16), cl::value_desc("N"),
-                  cl::desc("Sequences, spread over the text (default 16)"),
-                  cl::sub(command), cl::cat(options));
-static cl::opt<uint64_t>
-    seed("seed", cl::init(0), cl::value_desc("S"),
-         cl::desc("Other sequences of the same text, or another text of the "
-                  "model's own (default 0)"),
-         cl::sub(command), cl::cat(options));
+static tool::CalibrationTextArguments
+    textArguments(command, options, "Text to calibrate on", "the model", 16);
 static cl::opt<std::string> partText(
     "part", cl::value_desc("i/n"),
     cl::desc("Run only the i-th of n parts of the sequences; `cq stats "
@@ -123,7 +106,7 @@ static llvm::Expected<tool::CalibrationText> writeText(int64_t length) {
   auto model = LanguageModel::load(input, modelOptions);
   if (!model)
     return model.takeError();
-  return tool::writeCalibrationText(**model, {length, sequenceCount, seed});
+  return textArguments.write(**model, length);
 }
 
 static std::string hashTokenizer(const Tokenizer *tokenizer) {
@@ -197,24 +180,13 @@ static void printSummary(const Calibration &calibration,
                << sums.blocks.size() << " blocks\n";
 }
 
-/// Buffers of one sequence serve the next: left to itself, malloc maps and
-/// unmaps the large ones each time, a tenth of the time in page faults. (A
-/// larger threshold for mapping would be ignored: glibc allows 32 MB.)
-static void keepMemory() {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-#endif
-}
-
 static Error run() {
   auto fisher = parseFisherKind(fisherText);
   if (!fisher)
     return fail("--fisher=" + fisherText +
                 " is not known; use sequence, token or none");
-  if (sequenceCount < 1 || sequenceCount > 1000000)
-    return fail("--sequences=" + llvm::Twine(sequenceCount) +
-                " is not between 1 and 1000000");
+  if (Error error = textArguments.check())
+    return error;
   if (noMoments && gram)
     return fail("--gram needs the moments that --no-moments leaves out");
   if (output.empty() && !dryRun)
@@ -234,12 +206,10 @@ static Error run() {
     return model.takeError();
 
   int64_t length = (*model)->tokens();
-  auto text =
-      textPaths.empty()
-          ? writeText(length)
-          : tool::readCalibrationText(
-                std::vector<std::string>(textPaths), (*model)->tokenizer(),
-                (*model)->vocabulary(), {length, sequenceCount, seed});
+  auto text = textArguments.given()
+                  ? textArguments.read((*model)->tokenizer(),
+                                       (*model)->vocabulary(), length)
+                  : writeText(length);
   if (!text)
     return text.takeError();
   auto part = getPart(static_cast<int64_t>(text->sequences.size()));

@@ -6,13 +6,14 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "CalibrationText.h"
+#include "CalibrationTextArguments.h"
 #include "Verbs.h"
 #include "cq/Execution/DivergenceMeter.h"
 #include "cq/Execution/LanguageModel.h"
 #include "cq/Measure/WeightLoss.h"
 #include "cq/Solver/Measurements.h"
 #include "cq/Stats/Scores.h"
+#include "cq/Support/Memory.h"
 #include "cq/Support/Progress.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
@@ -33,17 +34,8 @@ static cl::opt<std::string>
     output("o", cl::Required, cl::value_desc("losses.jsonl"),
            cl::desc("Measurement file to write, or to go on with"),
            cl::sub(command), cl::cat(options));
-static cl::list<std::string>
-    textPaths("text", cl::value_desc("file"),
-              cl::desc("Text as for cq calibrate (default: text that the model "
-                       "writes itself)"),
-              cl::sub(command), cl::cat(options));
-static cl::opt<int64_t> sequenceCount("sequences", cl::init(1),
-                                      cl::desc("Sequences (default 1)"),
-                                      cl::sub(command), cl::cat(options));
-static cl::opt<uint64_t> seed("seed", cl::init(0),
-                              cl::desc("Other sequences (default 0)"),
-                              cl::sub(command), cl::cat(options));
+static tool::CalibrationTextArguments
+    textArguments(command, options, "Text to measure on", "the model", 1);
 static cl::opt<std::string>
     stats("stats", cl::value_desc("file"),
           cl::desc("Statistics of `cq calibrate`, for quantizers and for the "
@@ -64,30 +56,16 @@ static cl::opt<unsigned> threads("threads", cl::init(0),
                                  cl::desc("CPU threads (default: all)"),
                                  cl::sub(command), cl::cat(options));
 
-static llvm::Expected<std::vector<StorageChoice>>
-parse(llvm::ArrayRef<std::string> texts) {
-  std::vector<StorageChoice> choices;
-  for (const std::string &text : texts) {
-    auto choice = StorageChoice::parse(text);
-    if (!choice)
-      return choice.takeError();
-    choices.push_back(*choice);
-  }
-  return choices;
-}
-
 static llvm::Expected<tool::CalibrationText> readText(DivergenceMeter &meter) {
-  tool::CalibrationTextOptions wanted{meter.tokens(), sequenceCount, seed};
-  if (!textPaths.empty())
-    return tool::readCalibrationText(
-        std::vector<std::string>(textPaths.begin(), textPaths.end()),
-        meter.tokenizer(), meter.vocabulary(), wanted);
+  if (textArguments.given())
+    return textArguments.read(meter.tokenizer(), meter.vocabulary(),
+                              meter.tokens());
   LanguageModelOptions modelOptions;
   modelOptions.threads = threads;
   auto model = LanguageModel::load(input, modelOptions);
   if (!model)
     return model.takeError();
-  return tool::writeCalibrationText(**model, wanted);
+  return textArguments.write(**model, meter.tokens());
 }
 
 static llvm::Error measureWeight(llvm::StringRef name, DivergenceMeter &meter,
@@ -150,6 +128,9 @@ static llvm::Error measureWeight(llvm::StringRef name, DivergenceMeter &meter,
 }
 
 static llvm::Error run() {
+  if (llvm::Error error = textArguments.check())
+    return error;
+  keepMemory();
   std::unique_ptr<StatisticsReader> reader;
   if (!stats.empty()) {
     auto opened = StatisticsReader::open(stats);
@@ -157,12 +138,10 @@ static llvm::Error run() {
       return opened.takeError();
     reader = std::move(*opened);
   }
-  auto choices =
-      parse(std::vector<std::string>(choiceTexts.begin(), choiceTexts.end()));
+  auto choices = parseChoices(choiceTexts);
   if (!choices)
     return choices.takeError();
-  auto probes =
-      parse(std::vector<std::string>(probeTexts.begin(), probeTexts.end()));
+  auto probes = parseChoices(probeTexts);
   if (!probes)
     return probes.takeError();
   ObservedModelOptions modelOptions;

@@ -13,12 +13,13 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "CalibrationText.h"
+#include "CalibrationTextArguments.h"
 #include "Verbs.h"
 #include "cq/Execution/LanguageModel.h"
 #include "cq/Execution/ObservedModel.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/CacheFile.h"
+#include "cq/Support/Memory.h"
 #include "cq/Support/ModulePaths.h"
 #include "cq/Support/OutputFolder.h"
 #include "cq/Support/Progress.h"
@@ -86,19 +87,9 @@ static cl::opt<double> rateFloor("rate-floor", cl::init(0.1),
 static cl::opt<unsigned> threads("threads", cl::init(0),
                                  cl::desc("CPU threads (default: all)"),
                                  cl::sub(command), cl::cat(options));
-static cl::list<std::string>
-    textPaths("text", cl::value_desc("file"),
-              cl::desc("Text to train on, as for cq calibrate (default: text "
-                       "that the unquantized model writes itself)"),
-              cl::sub(command), cl::cat(options));
-static cl::opt<int64_t>
-    sequenceCount("sequences", cl::init(64), cl::value_desc("N"),
-                  cl::desc("Sequences, spread over the text, those held out "
-                           "included (default 64)"),
-                  cl::sub(command), cl::cat(options));
-static cl::opt<uint64_t> seed("seed", cl::init(0), cl::value_desc("S"),
-                              cl::desc("Other sequences (default 0)"),
-                              cl::sub(command), cl::cat(options));
+static tool::CalibrationTextArguments
+    textArguments(command, options, "Text to train on", "the unquantized model",
+                  64, ", those held out included");
 
 namespace {
 
@@ -184,6 +175,8 @@ static llvm::Error copyCompanions(llvm::StringRef folder) {
 }
 
 static llvm::Error checkOptions() {
+  if (llvm::Error error = textArguments.check())
+    return error;
   if (train != "scales" && train != "all")
     return llvm::createStringError("--train=" + train +
                                    " is not known; use scales or all");
@@ -208,13 +201,10 @@ readSequences(int64_t tokens, std::string &textName) {
   auto reference = LanguageModel::load(against, modelOptions);
   if (!reference)
     return reference.takeError();
-  tool::CalibrationTextOptions textOptions{tokens, sequenceCount, seed};
-  auto text =
-      textPaths.empty()
-          ? tool::writeCalibrationText(**reference, textOptions)
-          : tool::readCalibrationText(std::vector<std::string>(textPaths),
-                                      (*reference)->tokenizer(),
-                                      (*reference)->vocabulary(), textOptions);
+  auto text = textArguments.given()
+                  ? textArguments.read((*reference)->tokenizer(),
+                                       (*reference)->vocabulary(), tokens)
+                  : textArguments.write(**reference, tokens);
   if (!text)
     return text.takeError();
   textName = text->name;
@@ -355,6 +345,7 @@ static llvm::Error tuneInto(llvm::StringRef folder) {
 static llvm::Error run() {
   if (llvm::Error error = checkOptions())
     return error;
+  keepMemory();
   auto folder = OutputFolder::create(output, force);
   if (!folder)
     return folder.takeError();

@@ -58,8 +58,6 @@ std::string formatBytes(int64_t bytes);
 std::string formatSeconds(double seconds);
 /// "1,234,567".
 std::string formatCount(int64_t count);
-/// Largest resident memory of this process so far, in bytes.
-int64_t peakMemory();
 
 } // namespace mlir::cq
 

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Support/Progress.h"
+#include "cq/Support/Memory.h"
 #include "llvm/Support/raw_ostream.h"
 #include "gtest/gtest.h"
 
