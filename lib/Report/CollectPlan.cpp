@@ -7,8 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Collect.h"
-#include "cq/Codec/Quantizer.h"
-#include "cq/Solver/Plan.h"
+#include "cq/Model/QuantizedArchive.h"
 #include "cq/Support/BoundedJSON.h"
 #include "cq/Support/Diagnostics.h"
 #include "cq/Support/Progress.h"
@@ -92,30 +91,10 @@ Error mlir::cq::collectPlan(const ReportInputs &inputs, Report &report) {
 /// The planes of `entry` in the archive, decoded.
 static llvm::Expected<std::vector<float>>
 decodeWeight(const ReportInputs &inputs, const PlanEntry &entry) {
-  auto plane = [&](StringRef suffix) {
-    std::vector<uint8_t> bytes;
-    if (const ParameterInfo *info =
-            inputs.quantized->find((entry.weight + ":" + suffix).str()))
-      bytes.assign(info->bytes.begin(), info->bytes.end());
-    return bytes;
-  };
-  PackedWeight packed;
-  packed.n = entry.n;
-  packed.k = entry.k;
-  packed.scheme = entry.scheme;
-  packed.layout = entry.codeLayout();
-  packed.cherries = entry.cherries;
-  packed.codes = plane("codes");
-  packed.scales = plane("scales");
-  packed.zeros = plane("zeros");
-  packed.cherryColumns = plane("cherry_columns");
-  packed.cherryDeltas = plane("cherry_deltas");
   CherryPositions cherries;
-  auto quantized = unpackWeight(packed, &cherries);
+  auto quantized = readQuantizedWeight(*inputs.quantized, entry, cherries);
   if (!quantized)
-    return fail("the planes of weight " + quoted(entry.weight) + " in " +
-                quoted(inputs.quantized->path()) + " do not fit the plan: " +
-                llvm::toString(quantized.takeError()));
+    return quantized.takeError();
   std::vector<float> values(entry.n * entry.k);
   dequantizeWeight(
       *quantized, entry.cherries.form == CherryForm::None ? nullptr : &cherries,

@@ -7,41 +7,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Tuning/TunedModel.h"
+#include "cq/Model/QuantizedArchive.h"
 #include "cq/Support/ModulePaths.h"
 
 using namespace mlir::cq;
 using llvm::StringRef;
-
-llvm::Expected<PackedWeight>
-mlir::cq::readPackedWeight(const ParameterArchive &archive,
-                           const PlanEntry &entry) {
-  PackedWeight packed;
-  packed.n = entry.n;
-  packed.k = entry.k;
-  packed.scheme = entry.scheme;
-  packed.layout = entry.codeLayout();
-  packed.cherries = entry.cherries;
-  std::pair<StringRef, std::vector<uint8_t> *> planes[] = {
-      {":codes", &packed.codes},
-      {":scales", &packed.scales},
-      {":zeros", entry.scheme.hasZeroPoints() ? &packed.zeros : nullptr},
-      {":cherry_columns", &packed.cherryColumns},
-      {":cherry_deltas", &packed.cherryDeltas}};
-  if (entry.cherries.form == CherryForm::None)
-    planes[3].second = planes[4].second = nullptr;
-  for (auto [suffix, plane] : planes) {
-    if (!plane)
-      continue;
-    const ParameterInfo *info = archive.find(entry.weight + suffix.str());
-    if (!info)
-      return llvm::createStringError(
-          "weight '" + entry.weight + "': " + archive.path() +
-          " has no plane '" + entry.weight + suffix +
-          "'; plan and archive are not of one model");
-    plane->assign(info->bytes.begin(), info->bytes.end());
-  }
-  return packed;
-}
 
 llvm::Error TunedModel::load(const PlanEntry &entry,
                              const ParameterArchive *unquantized,
@@ -51,13 +21,11 @@ llvm::Error TunedModel::load(const PlanEntry &entry,
                                    archive->path() + ": " +
                                    llvm::toString(std::move(error)));
   };
-  llvm::Expected<PackedWeight> packed = readPackedWeight(*archive, entry);
-  if (!packed)
-    return packed.takeError();
   CherryPositions cherries;
-  llvm::Expected<QuantizedWeight> quantized = unpackWeight(*packed, &cherries);
+  llvm::Expected<QuantizedWeight> quantized =
+      readQuantizedWeight(*archive, entry, cherries);
   if (!quantized)
-    return fails(quantized.takeError());
+    return quantized.takeError();
   Parameter &parameter = all.emplace_back();
   parameter.name = entry.weight;
   parameter.values.resize(entry.n * entry.k);

@@ -30,11 +30,6 @@ struct TuningOptions {
   unsigned threads = 0;
 };
 
-/// The planes of a planned weight, read from a quantized archive and checked
-/// against the plan. Errors name weight and archive.
-llvm::Expected<PackedWeight> readPackedWeight(const ParameterArchive &archive,
-                                              const PlanEntry &entry);
-
 class TunedModel {
 public:
   /// `folder` holds plan.json and model.safetensors. `unquantized` has the
