@@ -40,3 +40,34 @@ function(cq_add_unittest name)
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test/unittests/${CMAKE_CFG_INTDIR})
   add_dependencies(CQUnitTests ${name})
 endfunction()
+
+# cq_add_folders()
+# Adds the folders of lib here, those of them that exist: lib itself and its unit
+# tests have the same. The order is the order of dependence (docs/Rationale.md): a
+# folder links only folders above it.
+function(cq_add_folders)
+  foreach(dir
+      Support
+      Codec
+      Solver
+      Model
+      Stats
+      Measure
+      Tuning
+      Report
+      Runtime
+      Dialect
+      Analysis
+      Import
+      Autodiff
+      Transforms
+      Conversion
+      Pipelines
+      Execution
+      Inference
+      CAPI)
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/CMakeLists.txt)
+      add_subdirectory(${dir})
+    endif()
+  endforeach()
+endfunction()
