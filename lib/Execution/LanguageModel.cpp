@@ -9,7 +9,6 @@
 #include "cq/Execution/LanguageModel.h"
 #include "ModelFiles.h"
 #include "cq/Execution/CompiledModule.h"
-#include "cq/Execution/ParameterTable.h"
 #include "cq/Runtime/Runtime.h"
 #include "cq/Support/CacheFile.h"
 #include "llvm/ADT/StringExtras.h"
@@ -38,9 +37,7 @@ struct Chunk {
 
 struct LanguageModel::Implementation {
   std::unique_ptr<CompiledModule> code;
-  std::unique_ptr<ParameterArchive> archive;
-  std::optional<ParameterTable> parameters;
-  std::shared_ptr<Tokenizer> tokenizer;
+  std::optional<ModelFiles> files;
   std::vector<Chunk> chunks; ///< ascending
   int64_t width = 0, vocabulary = 0, context = 0, position = 0;
   std::vector<float> keys, values;
@@ -154,26 +151,17 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   if (llvm::Error error = impl->findFunctions(modulePath))
     return std::move(error);
 
-  const ModuleInterface &interface = impl->code->getInterface();
-  auto archive = openParameters(interface, modulePath);
-  if (!archive)
-    return archive.takeError();
-  impl->archive = std::move(*archive);
-  auto table = ParameterTable::bind(interface, *impl->archive);
-  if (!table)
-    return table.takeError();
-  impl->parameters.emplace(std::move(*table));
-
-  auto tokenizer = openTokenizer(interface, modulePath, *impl->archive);
-  if (!tokenizer)
-    return tokenizer.takeError();
-  impl->tokenizer = std::move(*tokenizer);
+  auto files =
+      ModelFiles::open(impl->code->getInterface(), modulePath, options.threads);
+  if (!files)
+    return files.takeError();
+  impl->files.emplace(std::move(*files));
 
   auto text = llvm::MemoryBuffer::getFile(modulePath);
   if (!text)
     return llvm::createStringError("cannot read " + modulePath);
   impl->fingerprint =
-      hashKey({(*text)->getBuffer(), hashParameters(*impl->archive),
+      hashKey({(*text)->getBuffer(), hashParameters(*impl->files->archive),
                options.targetCPU, options.activation});
   return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(impl)));
 }
@@ -187,7 +175,7 @@ int64_t LanguageModel::vocabulary() const { return implementation->vocabulary; }
 int64_t LanguageModel::context() const { return implementation->context; }
 int64_t LanguageModel::position() const { return implementation->position; }
 const Tokenizer *LanguageModel::tokenizer() const {
-  return implementation->tokenizer.get();
+  return implementation->files->tokenizer.get();
 }
 llvm::StringRef LanguageModel::fingerprint() const {
   return implementation->fingerprint;
@@ -225,7 +213,7 @@ llvm::Error LanguageModel::forward(llvm::ArrayRef<int32_t> tokens,
     int64_t valid = std::min(chunk->tokens, count - done);
     std::fill(impl.tokens.begin(), impl.tokens.end(), 0);
     std::copy_n(tokens.begin() + done, valid, impl.tokens.begin());
-    chunk->forward(impl.parameters->data(), impl.tokens.data(), impl.position,
+    chunk->forward(impl.files->table.data(), impl.tokens.data(), impl.position,
                    impl.keys.data(), impl.values.data(), impl.rows.data());
     std::copy_n(impl.rows.begin(), valid * impl.width,
                 hidden + done * impl.width);
@@ -244,7 +232,7 @@ llvm::Error LanguageModel::logits(const float *hidden, int64_t count,
     int64_t valid = std::min(chunk.tokens, count - done);
     std::fill(padded.begin(), padded.end(), 0.0f);
     std::copy_n(hidden + done * impl.width, valid * impl.width, padded.begin());
-    chunk.logits(impl.parameters->data(), padded.data(), impl.rows.data());
+    chunk.logits(impl.files->table.data(), padded.data(), impl.rows.data());
     std::copy_n(impl.rows.begin(), valid * impl.vocabulary,
                 out + done * impl.vocabulary);
     done += valid;

@@ -25,9 +25,8 @@ llvm::Expected<std::string> mlir::cq::findModule(llvm::StringRef path) {
   return module.str().str();
 }
 
-llvm::Expected<std::unique_ptr<ParameterArchive>>
-mlir::cq::openParameters(const ModuleInterface &interface,
-                         llvm::StringRef modulePath) {
+static llvm::Expected<std::unique_ptr<ParameterArchive>>
+openParameters(const ModuleInterface &interface, llvm::StringRef modulePath) {
   auto file = interface.attributes.getString("parameters");
   if (!file || file->empty())
     return fail(modulePath + " does not say where its weights are (attribute "
@@ -35,10 +34,9 @@ mlir::cq::openParameters(const ModuleInterface &interface,
   return ParameterArchive::open(resolveBeside(modulePath, *file));
 }
 
-llvm::Expected<std::shared_ptr<Tokenizer>>
-mlir::cq::openTokenizer(const ModuleInterface &interface,
-                        llvm::StringRef modulePath,
-                        const ParameterArchive &archive) {
+static llvm::Expected<std::shared_ptr<Tokenizer>>
+openTokenizer(const ModuleInterface &interface, llvm::StringRef modulePath,
+              const ParameterArchive &archive) {
   auto file = interface.attributes.getString("tokenizer");
   if (file && !file->empty())
     return Tokenizer::open(resolveBeside(modulePath, *file));
@@ -47,4 +45,20 @@ mlir::cq::openTokenizer(const ModuleInterface &interface,
     return opened;
   llvm::consumeError(opened.takeError());
   return std::shared_ptr<Tokenizer>();
+}
+
+llvm::Expected<ModelFiles> ModelFiles::open(const ModuleInterface &interface,
+                                            llvm::StringRef modulePath,
+                                            unsigned threads) {
+  auto archive = openParameters(interface, modulePath);
+  if (!archive)
+    return archive.takeError();
+  auto tokenizer = openTokenizer(interface, modulePath, **archive);
+  if (!tokenizer)
+    return tokenizer.takeError();
+  auto table = ParameterTable::bind(interface, **archive, threads);
+  if (!table)
+    return table.takeError();
+  return ModelFiles{std::move(*archive), std::move(*tokenizer),
+                    std::move(*table)};
 }

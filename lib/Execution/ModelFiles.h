@@ -10,6 +10,7 @@
 #define CQ_LIB_EXECUTION_MODELFILES_H
 
 #include "cq/Execution/ModuleInterface.h"
+#include "cq/Execution/ParameterTable.h"
 #include "cq/Model/Parameters.h"
 #include "cq/Model/Tokenizer.h"
 
@@ -18,15 +19,18 @@ namespace mlir::cq {
 /// The module in `path`: itself, or model.mlir of a folder. Errors: no file.
 llvm::Expected<std::string> findModule(llvm::StringRef path);
 
-/// What `cq.parameters` of the module at `modulePath` names.
-llvm::Expected<std::unique_ptr<ParameterArchive>>
-openParameters(const ModuleInterface &interface, llvm::StringRef modulePath);
+/// What compiled code runs on.
+struct ModelFiles {
+  std::unique_ptr<ParameterArchive> archive; ///< `cq.parameters`
+  /// `cq.tokenizer`, else the one in the archive; null where neither has any.
+  std::shared_ptr<Tokenizer> tokenizer;
+  ParameterTable table;
 
-/// What `cq.tokenizer` names, else the one in the archive; null where neither
-/// has any.
-llvm::Expected<std::shared_ptr<Tokenizer>>
-openTokenizer(const ModuleInterface &interface, llvm::StringRef modulePath,
-              const ParameterArchive &archive);
+  /// Of the module at `modulePath`, which `interface` describes.
+  static llvm::Expected<ModelFiles> open(const ModuleInterface &interface,
+                                         llvm::StringRef modulePath,
+                                         unsigned threads);
+};
 
 } // namespace mlir::cq
 

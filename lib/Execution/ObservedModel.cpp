@@ -9,7 +9,6 @@
 #include "cq/Execution/ObservedModel.h"
 #include "ModelFiles.h"
 #include "cq/Execution/CompiledModule.h"
-#include "cq/Execution/ParameterTable.h"
 #include "cq/Pipelines/Observe.h"
 #include "cq/Runtime/Runtime.h"
 #include "llvm/ADT/StringExtras.h"
@@ -25,9 +24,7 @@ using DivergenceFunction = void(void **, const int32_t *, const float *,
 
 struct ObservedModel::Implementation {
   std::unique_ptr<CompiledModule> code;
-  std::unique_ptr<ParameterArchive> archive;
-  std::shared_ptr<Tokenizer> tokenizer;
-  std::optional<ParameterTable> table;
+  std::optional<ModelFiles> files;
   std::vector<void *> own; ///< what the table held at first
   std::vector<ObservationInfo> observations;
   void *function = nullptr; ///< a DivergenceFunction where `width` > 0
@@ -148,20 +145,12 @@ ObservedModel::load(llvm::StringRef path, const ObservedModelOptions &options) {
     return std::move(error);
 
   const ModuleInterface &interface = impl->code->getInterface();
-  auto archive = openParameters(interface, *modulePath);
-  if (!archive)
-    return archive.takeError();
-  impl->archive = std::move(*archive);
-  auto tokenizer = openTokenizer(interface, *modulePath, *impl->archive);
-  if (!tokenizer)
-    return tokenizer.takeError();
-  impl->tokenizer = std::move(*tokenizer);
-  auto table = ParameterTable::bind(interface, *impl->archive, options.threads);
-  if (!table)
-    return table.takeError();
-  impl->table.emplace(std::move(*table));
-  impl->own.assign(impl->table->data(),
-                   impl->table->data() + interface.parameters.size());
+  auto files = ModelFiles::open(interface, *modulePath, options.threads);
+  if (!files)
+    return files.takeError();
+  impl->files.emplace(std::move(*files));
+  void **addresses = impl->files->table.data();
+  impl->own.assign(addresses, addresses + interface.parameters.size());
   return std::unique_ptr<ObservedModel>(new ObservedModel(std::move(impl)));
 }
 
@@ -181,10 +170,10 @@ double ObservedModel::compileSeconds() const {
   return implementation->compileSeconds;
 }
 const Tokenizer *ObservedModel::tokenizer() const {
-  return implementation->tokenizer.get();
+  return implementation->files->tokenizer.get();
 }
 const ParameterArchive &ObservedModel::archive() const {
-  return *implementation->archive;
+  return *implementation->files->archive;
 }
 llvm::ArrayRef<ParameterSlot> ObservedModel::parameters() const {
   return implementation->code->getInterface().parameters;
@@ -192,7 +181,8 @@ llvm::ArrayRef<ParameterSlot> ObservedModel::parameters() const {
 
 const float *ObservedModel::parameter(llvm::StringRef name) const {
   auto slot = implementation->findParameter(name);
-  return slot ? static_cast<const float *>(implementation->table->data()[*slot])
+  return slot ? static_cast<const float *>(
+                    implementation->files->table.data()[*slot])
               : nullptr;
 }
 
@@ -202,7 +192,7 @@ llvm::Error ObservedModel::setParameter(llvm::StringRef name,
   if (!slot)
     return llvm::createStringError("the model has no f32 parameter '" + name +
                                    "' to replace");
-  implementation->table->data()[*slot] =
+  implementation->files->table.data()[*slot] =
       values ? const_cast<float *>(values) : implementation->own[*slot];
   return llvm::Error::success();
 }
@@ -256,7 +246,7 @@ llvm::Error ObservedModel::run(llvm::ArrayRef<int32_t> tokens,
   Visit visit{impl.observations, handler};
   if (handler)
     cq_set_observer(&::visit, &visit);
-  void **parameters = implementation->table->data();
+  void **parameters = implementation->files->table.data();
   if (impl.width == 0)
     reinterpret_cast<LossFunction *>(impl.function)(parameters, tokens.data(),
                                                     losses.data());
