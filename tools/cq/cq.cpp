@@ -19,18 +19,18 @@ const char *tool::programPath = nullptr;
 static const char overview[] =
     R"(cq: makes language models smaller and faster with mixed-precision weights
 
-  cq import smollm2.gguf -o smollm2.mlir          checkpoint -> MLIR, weights by reference
-  cq calibrate smollm2.mlir -o smollm2.stats      impact of weights, inputs of layers: measured once
-  cq quantize smollm2.mlir --bits=3 -o small/     plan, quantize, pack: a self-contained folder
-  cq measure smollm2.mlir -o losses.jsonl         how far predictions move when one weight has fewer bits
-  cq plan smollm2.mlir --bpw=3.25                 which bits for which weight, and why
-  cq quantize smollm2.mlir --bpw=3.25 -o small/   that, and pack
-  cq tune small/ --against smollm2.mlir -o tuned/ train it towards the model it came from
-  cq run small/ --chat --prompt "Hello"           compile for this CPU, stream an answer
-  cq eval small/ --against smollm2.mlir           perplexity and KL divergence
-  cq solve problem.json                           which choice for which layer: the solver alone
-  cq inspect FILE                                 what is in a model, checkpoint or folder
-  cq stats show smollm2.stats                     what calibration measured; merge, import, export
+  cq import smollm2.gguf -o smollm2.mlir             checkpoint -> MLIR, weights by reference
+  cq calibrate smollm2.mlir -o smollm2.stats         impact of weights, inputs of layers: measured once
+  cq quantize smollm2.mlir --bits=3 -o small/        plan, quantize, pack: a self-contained folder
+  cq measure smollm2.mlir -o losses.jsonl            how far predictions move when one weight has fewer bits
+  cq plan smollm2.mlir --bpw=3.25                    which bits for which weight, and why
+  cq quantize smollm2.mlir --bpw=3.25 -o small/      that, and pack
+  cq tune small/ --against smollm2.mlir -o tuned/    train it towards the model it came from
+  cq run small/ --chat --prompt "Hello"              compile for this CPU, stream an answer
+  cq eval small/ --against smollm2.mlir              perplexity and KL divergence
+  cq solve problem.json                              which choice for which layer: the solver alone
+  cq inspect FILE                                    what is in a model, checkpoint or folder
+  cq stats show smollm2.stats                        what calibration measured; merge, import, export
   cq report small/ --stats=smollm2.stats -o r.html   one page: impact, bits, errors, decisions
 
   `cq VERB --help` explains one verb; cq-opt has every step as a pass.
