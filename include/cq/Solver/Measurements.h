@@ -49,6 +49,9 @@ struct MeasuredWeight {
 
 /// M of one block: off-diagonal interactions (RatioBlock::matrix).
 struct MeasuredBlock {
+  /// The name of a record over the layers of all blocks. It has one or a few
+  /// choices a layer; what it lacks is scaled (RatioPlanner).
+  static constexpr llvm::StringLiteral wholeModel = "*";
   std::string block;
   std::vector<std::pair<std::string, std::string>> variables; ///< weight,
                                                               ///< choice

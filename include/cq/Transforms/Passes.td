@@ -22,6 +22,21 @@ def MergeFunctions : Pass<"cq-merge-functions", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numMerged", "merged", "Functions merged into an equal one">];
 }
 
+def ExposeBlocks : Pass<"cq-expose-blocks", "::mlir::ModuleOp"> {
+  let summary = "Gives every transformer block an entry point of its own";
+  let description = [{
+    For every call in `function` that the importer marked `cq.block = i`, a public
+    function `@run_block_<i>` from the hidden states that enter the block to those
+    that leave it; and `@run_final` from what leaves the last block to what the
+    head multiplies. What else they need (weights, rotary angles) they compute
+    themselves. The blocks' bodies stay shared. For measuring what changes when
+    a block's weights change (`cq measure --pairs`).
+  }];
+  let options = [Option<"function", "function", "std::string", "\"divergence\"",
+                        "The function whose blocks are meant">];
+  let statistics = [Statistic<"numBlocks", "blocks", "Blocks with an entry point">];
+}
+
 def BindParameters : Pass<"cq-bind-parameters", "::mlir::ModuleOp"> {
   let summary = "Gives public functions the C interface over one pointer table";
   let description = [{
