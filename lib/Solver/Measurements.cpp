@@ -299,3 +299,8 @@ llvm::Error MeasurementWriter::append(MeasuredBlock record) {
   held.add(std::move(record));
   return llvm::Error::success();
 }
+
+llvm::Error MeasurementWriter::finish() {
+  out.reset();
+  return writeFileAtomically(path, held.str());
+}

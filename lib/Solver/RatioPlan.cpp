@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Solver/RatioPlan.h"
+#include "GramFactor.h"
 #include "NamePatterns.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -61,6 +62,8 @@ public:
           "no weight is left to choose for; keep or override fewer");
     addGroups();
     addBlocks();
+    if (llvm::Error error = addModel())
+      return error;
     return problem.check();
   }
 
@@ -191,6 +194,8 @@ private:
       for (const RatioChoice &choice : problem.layers[layer].choices)
         positions[{problem.layers[layer].name, choice.label}] = size++;
     for (const MeasuredBlock &measured : measurements.blocks) {
+      if (measured.block == MeasuredBlock::wholeModel)
+        continue;
       size_t width = measured.variables.size();
       std::vector<std::pair<size_t, size_t>> known; // (file's, problem's)
       for (auto [i, variable] : llvm::enumerate(measured.variables)) {
@@ -205,6 +210,91 @@ private:
         for (auto [j, c] : known)
           if (measured.variables[i].first != measured.variables[j].first)
             block.matrix[a * size + c] = measured.matrix[i * width + j];
+    }
+  }
+
+  /// A record over all blocks: a vector for each of its variables. A choice
+  /// that it lacks has the direction of the layer's nearest one, and the length
+  /// that its own loss says.
+  llvm::Error addModel() {
+    auto record = llvm::find_if(measurements.blocks, [](const auto &block) {
+      return block.block == MeasuredBlock::wholeModel;
+    });
+    if (!options.interactions || record == measurements.blocks.end())
+      return llvm::Error::success();
+    size_t count = record->variables.size();
+    auto factor = factoriseGram(record->matrix, count);
+    if (!factor)
+      return llvm::createStringError(
+          "the measurements' matrix over all blocks is not positive "
+          "semidefinite; measure anew (cq measure --pairs=model), or leave "
+          "interactions out");
+    llvm::StringMap<std::vector<size_t>> known;
+    for (auto [i, variable] : llvm::enumerate(record->variables))
+      known[variable.first].push_back(i);
+    RatioGram gram;
+    gram.dimension = static_cast<int64_t>(factor->dimension);
+    gram.scale = 0.5; // the matrix has 2 ⟨Δ_a, Δ_c⟩
+    for (const RatioLayer &layer : problem.layers)
+      for (const RatioChoice &choice : layer.choices) {
+        double nearest = std::numeric_limits<double>::infinity(), scale = 0;
+        size_t from = 0;
+        for (size_t i : known.lookup(layer.name)) {
+          double loss = 0.5 * record->matrix[i * count + i];
+          if (!(loss > 0) || !(choice.loss > 0))
+            continue;
+          bool same = record->variables[i].second == choice.label;
+          double distance = same ? -1 : std::fabs(std::log(choice.loss / loss));
+          if (distance < nearest) {
+            nearest = distance;
+            scale = same ? 1 : std::sqrt(choice.loss / loss);
+            from = i;
+          }
+        }
+        for (size_t d = 0; d < factor->dimension; ++d)
+          gram.vectors.push_back(static_cast<float>(
+              scale * factor->vectors[from * factor->dimension + d]));
+      }
+    problem.gram = std::move(gram);
+    coverBlocks();
+    return llvm::Error::success();
+  }
+
+  /// Methods that go by blocks need the blocks, whose matrices then hold what
+  /// the Gram matrix leaves to them; the others know pairs only.
+  void coverBlocks() {
+    switch (options.solver.method) {
+    case RatioMethod::Exact:
+    case RatioMethod::Bound:
+    case RatioMethod::Greedy:
+    case RatioMethod::Uniform:
+      problem.blocks.clear();
+      return;
+    default:
+      break;
+    }
+    std::vector<size_t> offsets = problem.variableOffsets();
+    for (RatioBlock &block : problem.blocks) {
+      std::vector<size_t> variables;
+      for (unsigned layer : block.layers)
+        for (size_t i = offsets[layer]; i < offsets[layer + 1]; ++i)
+          variables.push_back(i);
+      size_t size = variables.size();
+      block.matrix.assign(size * size, 0);
+      for (size_t a = 0; a < size; ++a)
+        for (size_t c = 0; c < a; ++c) {
+          double sum = 0;
+          for (int64_t d = 0; d < problem.gram->dimension; ++d)
+            sum +=
+                static_cast<double>(
+                    problem.gram
+                        ->vectors[variables[a] * problem.gram->dimension + d]) *
+                static_cast<double>(
+                    problem.gram
+                        ->vectors[variables[c] * problem.gram->dimension + d]);
+          block.matrix[a * size + c] = block.matrix[c * size + a] =
+              2 * problem.gram->scale * sum;
+        }
     }
   }
 
@@ -349,7 +439,9 @@ void RatioPlanner::explain(const RatioSolution &solution, Plan &plan) const {
         if (llvm::is_contained(group, l))
           reason += llvm::formatv("; one choice for {0} weights together",
                                   group.size());
-      if (interacting)
+      if (ratio.gram)
+        reason += "; interactions with all other layers counted";
+      else if (interacting)
         reason += "; interactions in its block counted";
     }
     entry.reason = std::move(reason);

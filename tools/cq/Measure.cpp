@@ -9,7 +9,9 @@
 #include "CalibrationTextArguments.h"
 #include "Verbs.h"
 #include "cq/Execution/DivergenceMeter.h"
+#include "cq/Execution/InteractionMeter.h"
 #include "cq/Execution/LanguageModel.h"
+#include "cq/Measure/Interactions.h"
 #include "cq/Measure/WeightLoss.h"
 #include "cq/Solver/Measurements.h"
 #include "cq/Stats/Scores.h"
@@ -25,7 +27,8 @@ namespace cl = llvm::cl;
 static cl::SubCommand command(
     "measure",
     "Measures how far predictions move (KL divergence) when one weight "
-    "alone is stored in fewer bits; cq plan --losses=FILE solves with it");
+    "alone is stored in fewer bits, or how a block's errors add up (--pairs); "
+    "cq plan --losses=FILE solves with it");
 static cl::OptionCategory options("measure options");
 static cl::opt<std::string> input(cl::Positional, cl::Required,
                                   cl::desc("<module made by cq import>"),
@@ -56,20 +59,43 @@ static cl::opt<unsigned> threads("threads", cl::init(0),
                                  cl::desc("CPU threads (default: all)"),
                                  cl::sub(command), cl::cat(options));
 
-static llvm::Expected<tool::CalibrationText> readText(DivergenceMeter &meter) {
+static cl::opt<std::string> pairs(
+    "pairs", cl::init("none"), cl::value_desc("how"),
+    cl::desc("How errors of several weights add up: none (default), gram (the "
+             "changes of each block's output, one run of the block a choice), "
+             "exact (differences of losses, one run of the block a pair of "
+             "choices), model (the changes of the predictions, one run of the "
+             "rest of the model a probe)"),
+    cl::sub(command), cl::cat(options));
+static cl::opt<std::string> blockLoss(
+    "block-loss", cl::init("auto"), cl::value_desc("kind"),
+    cl::desc("For --pairs=gram and exact: relative change of the block's "
+             "output, fisher (by gradients, needs --stats), or auto (fisher "
+             "where the statistics allow it)"),
+    cl::sub(command), cl::cat(options));
+static cl::opt<unsigned>
+    samples("samples", cl::init(16),
+            cl::desc("For --pairs=model: words a token that predictions are "
+                     "compared at (default 16)"),
+            cl::sub(command), cl::cat(options));
+
+/// Of the model that is run: a DivergenceMeter or a BlockRunner.
+template <typename Model>
+static llvm::Expected<tool::CalibrationText> readText(Model &measured) {
   if (textArguments.given())
-    return textArguments.read(meter.tokenizer(), meter.vocabulary(),
-                              meter.tokens());
+    return textArguments.read(measured.tokenizer(), measured.vocabulary(),
+                              measured.tokens());
   LanguageModelOptions modelOptions;
   modelOptions.threads = threads;
   auto model = LanguageModel::load(input, modelOptions);
   if (!model)
     return model.takeError();
-  return textArguments.write(**model, meter.tokens());
+  return textArguments.write(**model, measured.tokens());
 }
 
 static llvm::Error measureWeight(llvm::StringRef name, DivergenceMeter &meter,
                                  WeightLossMeter &errors,
+                                 const StatisticsReader *statistics,
                                  llvm::ArrayRef<StorageChoice> choices,
                                  llvm::ArrayRef<StorageChoice> probes,
                                  MeasurementWriter &writer) {
@@ -82,6 +108,10 @@ static llvm::Error measureWeight(llvm::StringRef name, DivergenceMeter &meter,
   record.weight = name;
   record.n = info->shape[0];
   record.k = info->shape[1];
+  if (statistics)
+    if (llvm::Error error =
+            statistics->checkWeight(name, w, record.n, record.k))
+      return error;
   record.hash = hashWeight(w, record.n, record.k);
   const MeasuredWeight *held = writer.measurements().find(name);
   if (held && held->hash == record.hash &&
@@ -108,91 +138,182 @@ static llvm::Error measureWeight(llvm::StringRef name, DivergenceMeter &meter,
   auto all = errors.measure(name, w, record.n, record.k, choices);
   if (!all)
     return all.takeError();
-  for (auto [choice, error] : llvm::zip_equal(choices, *all)) {
-    double loss = 0, nearest = std::numeric_limits<double>::infinity();
-    for (size_t p = 0; p < probes.size(); ++p) {
-      if ((*probeErrors)[p] <= 0)
-        continue;
-      double ratio = error / (*probeErrors)[p];
-      double distance = ratio > 0 ? std::fabs(std::log(ratio)) : 1e300;
-      if (distance < nearest) {
-        nearest = distance;
-        loss = probed[p] * ratio;
-      }
-    }
+  std::vector<double> losses = lossesFromProbes(*probeErrors, probed, *all);
+  for (auto [choice, loss] : llvm::zip_equal(choices, losses))
     record.losses.push_back({choice.str(), loss});
-  }
   llvm::ArrayRef<float> numbers(w, record.n * record.k);
   record.zd = zScoreShare(llvm::ArrayRef<llvm::ArrayRef<float>>(numbers));
   return writer.append(std::move(record));
+}
+
+namespace {
+/// What all ways to measure begin with.
+struct Setup {
+  std::unique_ptr<StatisticsReader> reader;
+  std::vector<StorageChoice> choices, probes;
+  bool moments = false;
+
+  llvm::Error open() {
+    if (!stats.empty()) {
+      auto opened = StatisticsReader::open(stats);
+      if (!opened)
+        return opened.takeError();
+      reader = std::move(*opened);
+    }
+    for (auto [texts, list] :
+         {std::pair(&choiceTexts, &choices), std::pair(&probeTexts, &probes)}) {
+      auto parsed = parseChoices(*texts);
+      if (!parsed)
+        return parsed.takeError();
+      *list = std::move(*parsed);
+    }
+    return llvm::Error::success();
+  }
+
+  /// Defaults: the best that the statistics allow for all weights.
+  void complete(llvm::ArrayRef<std::string> weights) {
+    bool gram = reader != nullptr;
+    moments = reader != nullptr;
+    for (const std::string &weight : weights) {
+      gram = gram && reader->hasGram(weight);
+      moments = moments && reader->hasInput(weight);
+    }
+    QuantizerKind quantizer = gram ? QuantizerKind::GPTQ : QuantizerKind::RTN;
+    if (choices.empty())
+      choices = defaultChoices(quantizer, CherryCriterion::Magnitude);
+    if (probes.empty()) {
+      StorageChoice probe;
+      probe.scheme = {3, 128, Grid::Symmetric, ScaleType::F16};
+      probe.quantizer = quantizer;
+      probes.push_back(probe);
+    }
+  }
+
+  /// What another measurement would not share.
+  std::string origin(const tool::CalibrationText &text, bool probed) const {
+    std::string from = fingerprint(reader.get()) + text.hash();
+    if (probed)
+      for (const StorageChoice &probe : probes)
+        from += " " + probe.str();
+    return from;
+  }
+
+  llvm::Error finish(MeasurementWriter &writer, size_t weights, int64_t tokens,
+                     const tool::CalibrationText &text) const {
+    if (llvm::Error error = writer.finish())
+      return error;
+    llvm::outs() << llvm::formatv(
+        "{0}: {1} weights, {2} choices, {3} tokens of {4}\n", output, weights,
+        choices.size(), tokens, text.name);
+    return llvm::Error::success();
+  }
+};
+} // namespace
+
+static llvm::Error measureDivergences(Setup &setup) {
+  ObservedModelOptions modelOptions;
+  modelOptions.threads = threads;
+  auto meter = DivergenceMeter::create(input, modelOptions);
+  if (!meter)
+    return meter.takeError();
+  llvm::ArrayRef<std::string> weights = (*meter)->weights();
+  setup.complete(weights);
+  auto text = readText(**meter);
+  if (!text)
+    return text.takeError();
+  MeasurementHeader header;
+  header.loss = "divergence";
+  header.statistics = hashBytes(setup.origin(*text, true));
+  auto writer = MeasurementWriter::open(output, header);
+  if (!writer)
+    return writer.takeError();
+  if (llvm::Error error = (*meter)->setSequences(text->sequences))
+    return error;
+  WeightLossMeter errors(setup.moments ? LossKind::Output : LossKind::Weight,
+                         setup.reader.get(), threads);
+  Progress line(llvm::errs(), "measuring divergences", weights.size());
+  for (const std::string &weight : weights) {
+    if (llvm::Error error =
+            measureWeight(weight, **meter, errors, setup.reader.get(),
+                          setup.choices, setup.probes, **writer))
+      return error;
+    line.advance(weight);
+  }
+  line.finish();
+  return setup.finish(**writer, weights.size(),
+                      text->sequences.size() * (*meter)->tokens(), *text);
+}
+
+static llvm::Error measurePairs(Setup &setup, PairKind kind) {
+  ObservedModelOptions modelOptions;
+  modelOptions.threads = threads;
+  auto runner = BlockRunner::create(input, modelOptions);
+  if (!runner)
+    return runner.takeError();
+  std::vector<std::string> weights;
+  for (const BlockRunner::Block &block : (*runner)->blocks())
+    llvm::append_range(weights, block.weights);
+  setup.complete(weights);
+  bool fisher = canWeighByFisher(**runner, setup.reader.get());
+  if (blockLoss == "fisher" && !fisher)
+    return llvm::createStringError(
+        "--block-loss=fisher needs --stats of `cq calibrate` with Fisher sums "
+        "of every block's last matrix");
+  if (blockLoss != "auto" && blockLoss != "fisher" && blockLoss != "relative")
+    return llvm::createStringError(
+        "'" + blockLoss + "' is no --block-loss: relative, fisher or auto");
+  auto text = readText(**runner);
+  if (!text)
+    return text.takeError();
+  InteractionOptions interactions;
+  interactions.pairs = kind;
+  interactions.choices = setup.choices;
+  interactions.probes = setup.probes;
+  interactions.statistics = setup.reader.get();
+  interactions.fisher =
+      kind != PairKind::Model && fisher && blockLoss != "relative";
+  interactions.samples = std::max(1u, samples.getValue());
+  interactions.threads = threads;
+  interactions.changesPath = output + ".changes";
+  MeasurementHeader header;
+  header.loss = lossName(interactions);
+  std::string from = setup.origin(*text, kind == PairKind::Model) + pairs;
+  if (kind == PairKind::Model)
+    from += std::to_string(interactions.samples);
+  header.statistics = hashBytes(from);
+  auto writer = MeasurementWriter::open(output, header);
+  if (!writer)
+    return writer.takeError();
+  if (llvm::Error error = (*runner)->setSequences(text->sequences))
+    return error;
+  Progress line(llvm::errs(), "measuring interactions",
+                kind == PairKind::Model ? weights.size()
+                                        : (*runner)->blocks().size());
+  if (llvm::Error error = measureInteractions(
+          **runner, interactions, **writer,
+          [&](llvm::StringRef what) { line.advance(what); }))
+    return error;
+  line.finish();
+  return setup.finish(**writer, weights.size(),
+                      text->sequences.size() * (*runner)->tokens(), *text);
 }
 
 static llvm::Error run() {
   if (llvm::Error error = textArguments.check())
     return error;
   keepMemory();
-  std::unique_ptr<StatisticsReader> reader;
-  if (!stats.empty()) {
-    auto opened = StatisticsReader::open(stats);
-    if (!opened)
-      return opened.takeError();
-    reader = std::move(*opened);
-  }
-  auto choices = parseChoices(choiceTexts);
-  if (!choices)
-    return choices.takeError();
-  auto probes = parseChoices(probeTexts);
-  if (!probes)
-    return probes.takeError();
-  ObservedModelOptions modelOptions;
-  modelOptions.threads = threads;
-  auto meter = DivergenceMeter::create(input, modelOptions);
-  if (!meter)
-    return meter.takeError();
-  bool gram = reader != nullptr, moments = reader != nullptr;
-  for (const std::string &weight : (*meter)->weights()) {
-    gram = gram && reader->hasGram(weight);
-    moments = moments && reader->hasInput(weight);
-  }
-  QuantizerKind quantizer = gram ? QuantizerKind::GPTQ : QuantizerKind::RTN;
-  if (choices->empty())
-    *choices = defaultChoices(quantizer, CherryCriterion::Magnitude);
-  if (probes->empty()) {
-    StorageChoice probe;
-    probe.scheme = {3, 128, Grid::Symmetric, ScaleType::F16};
-    probe.quantizer = quantizer;
-    probes->push_back(probe);
-  }
-  auto text = readText(**meter);
-  if (!text)
-    return text.takeError();
-  MeasurementHeader header;
-  header.loss = "divergence";
-  std::string from = fingerprint(reader.get()) + text->hash();
-  for (const StorageChoice &probe : *probes)
-    from += " " + probe.str();
-  header.statistics = hashBytes(from);
-  auto writer = MeasurementWriter::open(output, header);
-  if (!writer)
-    return writer.takeError();
-  if (llvm::Error error = (*meter)->setSequences(text->sequences))
+  Setup setup;
+  if (llvm::Error error = setup.open())
     return error;
-  WeightLossMeter errors(moments ? LossKind::Output : LossKind::Weight,
-                         reader.get(), threads);
-  Progress line(llvm::errs(), "measuring divergences",
-                (*meter)->weights().size());
-  for (const std::string &weight : (*meter)->weights()) {
-    if (llvm::Error error =
-            measureWeight(weight, **meter, errors, *choices, *probes, **writer))
-      return error;
-    line.advance(weight);
-  }
-  line.finish();
-  llvm::outs() << llvm::formatv(
-      "{0}: {1} weights, {2} choices, {3} tokens of {4}\n", output,
-      (*meter)->weights().size(), choices->size(),
-      text->sequences.size() * (*meter)->tokens(), text->name);
-  return llvm::Error::success();
+  if (pairs == "none")
+    return measureDivergences(setup);
+  for (auto [name, kind] :
+       {std::pair("gram", PairKind::Gram), std::pair("exact", PairKind::Exact),
+        std::pair("model", PairKind::Model)})
+    if (pairs == name)
+      return measurePairs(setup, kind);
+  return llvm::createStringError("'" + pairs +
+                                 "' is no --pairs: none, gram, exact or model");
 }
 
 tool::Verb tool::measureVerb() { return {&command, &options, &run}; }

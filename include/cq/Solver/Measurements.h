@@ -94,6 +94,9 @@ public:
   const Measurements &measurements() const { return held; }
   llvm::Error append(MeasuredWeight record);
   llvm::Error append(MeasuredBlock record);
+  /// Writes the file anew, one record a weight, then the blocks: the same bytes
+  /// however often the measuring was interrupted. Ends the appending.
+  llvm::Error finish();
 
 private:
   MeasurementWriter(llvm::StringRef path) : path(path) {}

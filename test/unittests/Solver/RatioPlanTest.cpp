@@ -160,6 +160,84 @@ TEST(RatioPlanTest, InteractionsOfTheFileEnterTheProblem) {
   EXPECT_NEAR(with - planner.problem().value(all), 7, 1e-12);
 }
 
+/// A record over all blocks with the 3-bit choice of each layer: changes in a
+/// plane, those of block 1 opposite to those of block 0.
+static MeasuredBlock makeModelRecord(const Measurements &measurements) {
+  MeasuredBlock record;
+  record.block = "*";
+  std::vector<std::pair<double, double>> changes;
+  for (const MeasuredWeight &weight : measurements.weights) {
+    if (blockNumber(weight.weight) < 0)
+      continue;
+    std::string probe = choice("b3-g64").str();
+    record.variables.push_back({weight.weight, probe});
+    double length = std::sqrt(*weight.find(probe)),
+           angle = blockNumber(weight.weight) == 1 ? 3 : 0.1 * changes.size();
+    changes.push_back({length * std::cos(angle), length * std::sin(angle)});
+  }
+  for (auto a : changes)
+    for (auto c : changes)
+      record.matrix.push_back(2 * (a.first * c.first + a.second * c.second));
+  return record;
+}
+
+TEST(RatioPlanTest, AWholeModelsInteractionsAreScaledToEveryChoice) {
+  Measurements measurements = makeMeasurements();
+  measurements.add(makeModelRecord(measurements));
+  RatioPlanner planner = llvm::cantFail(
+      RatioPlanner::create(makeFacts(), measurements, makeOptions()));
+  const RatioProblem &problem = planner.problem();
+  ASSERT_TRUE(problem.gram.has_value());
+  // All at 2 bits: changes are twice those at 3 bits.
+  std::vector<unsigned> three(6), two(6);
+  for (unsigned l = 0; l < 6; ++l)
+    for (unsigned c = 0; c < problem.layers[l].choices.size(); ++c) {
+      if (problem.layers[l].choices[c].bits == 2)
+        two[l] = c;
+      if (problem.layers[l].choices[c].bits == 3)
+        three[l] = c;
+    }
+  double expected = 0;
+  const MeasuredBlock &record = measurements.blocks.front();
+  for (double entry : record.matrix)
+    expected += entry / 2;
+  EXPECT_NEAR(problem.value(three), expected, 1e-5 * expected);
+  EXPECT_NEAR(problem.value(two), 4 * expected, 4e-5 * expected);
+  Plan plan = llvm::cantFail(planner.plan());
+  EXPECT_NE(plan.entries[1].reason.find("all other layers"), std::string::npos);
+  EXPECT_TRUE(plan.decision->bound.has_value());
+
+  // Methods that go by blocks see the same numbers.
+  RatioPlanOptions options = makeOptions();
+  options.solver.method = RatioMethod::Index;
+  RatioPlanner index =
+      llvm::cantFail(RatioPlanner::create(makeFacts(), measurements, options));
+  EXPECT_EQ(index.problem().blocks.size(), 2u);
+  EXPECT_NEAR(index.problem().value(three), expected, 1e-5 * expected);
+
+  // And they can be left out.
+  options = makeOptions();
+  options.interactions = false;
+  EXPECT_FALSE(
+      llvm::cantFail(RatioPlanner::create(makeFacts(), measurements, options))
+          .problem()
+          .gram.has_value());
+}
+
+TEST(RatioPlanTest, AWholeModelsRecordThatIsNoGramMatrixIsRefused) {
+  for (auto [at, value] : {std::pair<size_t, double>(0, -1), {1, 1e3}}) {
+    Measurements measurements = makeMeasurements();
+    MeasuredBlock record = makeModelRecord(measurements);
+    record.matrix[at] = record.matrix[at * 6] = value;
+    measurements.add(record);
+    auto planner =
+        RatioPlanner::create(makeFacts(), measurements, makeOptions());
+    ASSERT_FALSE(bool(planner));
+    EXPECT_TRUE(llvm::StringRef(llvm::toString(planner.takeError()))
+                    .contains("not positive semidefinite"));
+  }
+}
+
 TEST(RatioPlanTest, ScoresOrderBlocks) {
   std::vector<WeightFacts> facts = makeFacts();
   RatioPlanOptions options = makeOptions();
