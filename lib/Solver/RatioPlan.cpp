@@ -386,21 +386,78 @@ static std::string number(double value) {
   return llvm::formatv("{0}", llvm::format("%.3g", value));
 }
 
+/// What layer l would add to the value with each of its choices, the others
+/// being as chosen: its loss and its interactions.
+static std::vector<double> lossesAmongOthers(const RatioProblem &problem,
+                                             llvm::ArrayRef<unsigned> chosen,
+                                             llvm::ArrayRef<double> changes,
+                                             unsigned l) {
+  std::vector<double> losses;
+  std::vector<size_t> offsets = problem.variableOffsets();
+  for (const RatioChoice &choice : problem.layers[l].choices)
+    losses.push_back(choice.loss);
+  for (const RatioBlock &block : problem.blocks) {
+    if (block.matrix.empty() || !llvm::is_contained(block.layers, l))
+      continue;
+    size_t size = 0, own = 0;
+    std::vector<size_t> others;
+    for (unsigned layer : block.layers) {
+      if (layer == l)
+        own = size;
+      else
+        others.push_back(size + chosen[layer]);
+      size += problem.layers[layer].choices.size();
+    }
+    for (size_t x = 0; x < losses.size(); ++x)
+      for (size_t other : others)
+        losses[x] += block.matrix[(own + x) * size + other];
+  }
+  if (!problem.gram)
+    return losses;
+  size_t dimension = problem.gram->dimension;
+  const float *vectors = problem.gram->vectors.data();
+  const float *now = &vectors[(offsets[l] + chosen[l]) * dimension];
+  for (size_t x = 0; x < losses.size(); ++x) {
+    const float *own = &vectors[(offsets[l] + x) * dimension];
+    double sum = 0;
+    for (size_t d = 0; d < dimension; ++d)
+      sum += static_cast<double>(own[d]) *
+             (changes[d] - static_cast<double>(now[d]));
+    losses[x] += 2 * problem.gram->scale * sum;
+  }
+  return losses;
+}
+
 void RatioPlanner::explain(const RatioSolution &solution, Plan &plan) const {
   double price = solution.price;
-  // Against what the others chose, what would each choice of a layer save?
-  std::vector<unsigned> choices = solution.choices;
   bool interacting = false;
   for (const RatioBlock &block : ratio.blocks)
     interacting |= !block.matrix.empty();
+  std::vector<double> changes; // Σ Δ of what is chosen
+  std::vector<size_t> offsets = ratio.variableOffsets();
+  if (ratio.gram) {
+    changes.resize(ratio.gram->dimension);
+    for (unsigned l = 0; l < factOf.size(); ++l)
+      for (size_t d = 0; d < changes.size(); ++d)
+        changes[d] += static_cast<double>(
+            ratio.gram
+                ->vectors[(offsets[l] + solution.choices[l]) * changes.size() +
+                          d]);
+  }
   for (unsigned l = 0; l < factOf.size(); ++l) {
-    const RatioLayer &layer = ratio.layers[l];
+    RatioLayer layer = ratio.layers[l];
+    // Reasons are about what a choice saves where it stands.
+    std::vector<double> losses =
+        lossesAmongOthers(ratio, solution.choices, changes, l);
     PlanEntry entry = layerChoices[l][solution.choices[l]].entryFor(
         facts[factOf[l]], options.layout);
+    for (auto [choice, loss] : llvm::zip_equal(layer.choices, losses)) {
+      entry.candidates.push_back({choice.label, choice.cost, choice.loss});
+      choice.loss = loss;
+    }
     const RatioChoice &chosen = layer.choices[solution.choices[l]];
     const RatioChoice *down = nullptr, *up = nullptr;
     for (const RatioChoice &other : layer.choices) {
-      entry.candidates.push_back({other.label, other.cost, other.loss});
       // The neighbours of the best exchange rate, below and above.
       auto rate = [&](const RatioChoice &a) {
         return (a.loss - chosen.loss) /

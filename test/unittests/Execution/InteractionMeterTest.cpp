@@ -108,7 +108,7 @@ protected:
       for (float &value : values)
         value = scale * float(int32_t(engine())) / float(1u << 31);
     };
-    fill(embedding, V * D, 1);
+    fill(embedding, V * D, 0.3f);
     fill(u, D * D, 0.3f);
     fill(v, D * D, 0.3f);
     auto writer = llvm::cantFail(SafetensorsWriter::create(
