@@ -12,7 +12,6 @@
 #include "cq/Pipelines/Observe.h"
 #include "cq/Runtime/Runtime.h"
 #include "llvm/ADT/StringExtras.h"
-#include <chrono>
 
 using namespace mlir::cq;
 
@@ -29,7 +28,6 @@ struct ObservedModel::Implementation {
   std::vector<ObservationInfo> observations;
   void *function = nullptr; ///< a DivergenceFunction where `width` > 0
   int64_t tokens = 0, losses = 0, width = 0, vocabulary = 0;
-  double compileSeconds = 0;
 
   llvm::Error findFunction(llvm::StringRef path, llvm::StringRef name);
   llvm::Error readObservations(llvm::StringRef path);
@@ -131,14 +129,10 @@ ObservedModel::load(llvm::StringRef path, const ObservedModelOptions &options) {
       "|");
   execution.functions = {entry};
 
-  auto start = std::chrono::steady_clock::now();
   auto code = CompiledModule::compileFile(*modulePath, execution);
   if (!code)
     return code.takeError();
   impl->code = std::move(*code);
-  impl->compileSeconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-          .count();
   if (llvm::Error error = impl->findFunction(*modulePath, entry))
     return std::move(error);
   if (llvm::Error error = impl->readObservations(*modulePath))
@@ -162,12 +156,6 @@ int64_t ObservedModel::tokens() const { return implementation->tokens; }
 int64_t ObservedModel::vocabulary() const { return implementation->vocabulary; }
 llvm::ArrayRef<ObservationInfo> ObservedModel::observations() const {
   return implementation->observations;
-}
-bool ObservedModel::compiledFromCache() const {
-  return implementation->code->isFromCache();
-}
-double ObservedModel::compileSeconds() const {
-  return implementation->compileSeconds;
 }
 const Tokenizer *ObservedModel::tokenizer() const {
   return implementation->files->tokenizer.get();

@@ -71,8 +71,6 @@ public:
   int64_t vocabulary() const;
   /// What a run observes, in the order of its numbers.
   llvm::ArrayRef<ObservationInfo> observations() const;
-  bool compiledFromCache() const;
-  double compileSeconds() const;
 
   /// Null where the checkpoint came without one.
   const Tokenizer *tokenizer() const;

@@ -8,6 +8,7 @@
 
 #include "Emitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -211,4 +212,24 @@ SmallVector<Value> Emitter::pieces(int64_t total, int64_t step,
   if (total > whole)
     carried = body(index(whole), total - whole, carried);
   return carried;
+}
+
+func::FuncOp mlir::cq::x86::createKernelFunction(
+    OpBuilder &builder, Location loc, StringRef name,
+    ArrayRef<std::pair<MemRefType, Value *>> slots, Value &begin, Value &end) {
+  SmallVector<Type> argTypes;
+  for (auto &[type, slot] : slots)
+    if (type)
+      argTypes.push_back(type);
+  argTypes.append(2, builder.getIndexType());
+  auto func = func::FuncOp::create(builder, loc, name,
+                                   builder.getFunctionType(argTypes, {}));
+  Block *entry = func.addEntryBlock();
+  unsigned next = 0;
+  for (auto &[type, slot] : slots)
+    if (type)
+      *slot = entry->getArgument(next++);
+  begin = entry->getArgument(next);
+  end = entry->getArgument(next + 1);
+  return func;
 }

@@ -12,6 +12,10 @@
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
+namespace mlir::func {
+class FuncOp;
+} // namespace mlir::func
+
 namespace mlir::cq::x86 {
 
 /// Index arithmetic folds while it is written, so that a kernel's IR holds only
@@ -73,6 +77,13 @@ public:
   SmallVector<Value> pieces(int64_t total, int64_t step, ValueRange inits,
                             PieceBody body);
 };
+
+/// A kernel's function, still empty: an argument for every slot that has a
+/// type, then the range of its work.
+func::FuncOp
+createKernelFunction(OpBuilder &builder, Location loc, StringRef name,
+                     ArrayRef<std::pair<MemRefType, Value *>> slots,
+                     Value &begin, Value &end);
 
 } // namespace mlir::cq::x86
 

@@ -208,42 +208,31 @@ func::FuncOp mlir::cq::x86::buildGatherKernel(OpBuilder &builder, Location loc,
       {types.cherryColumns, &args.cherryColumns},
       {types.cherryDeltas, &args.cherryDeltas},
       {types.out, &out}};
-  SmallVector<Type> argTypes;
-  for (auto &[type, slot] : slots)
-    if (type)
-      argTypes.push_back(type);
-  argTypes.append(2, builder.getIndexType());
-  auto func = func::FuncOp::create(builder, loc, name,
-                                   builder.getFunctionType(argTypes, {}));
-  Block *entry = func.addEntryBlock();
-  unsigned next = 0;
-  for (auto &[type, slot] : slots)
-    if (type)
-      *slot = entry->getArgument(next++);
+  func::FuncOp func =
+      createKernelFunction(builder, loc, name, slots, args.begin, args.end);
 
   Emitter e(loc, builder);
-  e.setInsertionPointToStart(entry);
-  e.loop(entry->getArgument(next), entry->getArgument(next + 1), 1,
-         [&](Value token) {
-           Value row = e.load(indices, token);
-           if (!row.getType().isIndex())
-             row = arith::IndexCastUIOp::create(e, e.getIndexType(), row);
-           SmallVector<Segment> segments = segmentsOf(spec);
-           for (const Segment &segment : segments) {
-             auto gather = [&] {
-               RowGather(e, spec, segment, args, out, token, row).emit();
-             };
-             if (segments.size() == 1) {
-               gather();
-               continue;
-             }
-             // Unsigned, so that rows before the segment are far after it.
-             Value inside = arith::CmpIOp::create(
-                 e, arith::CmpIPredicate::ult,
-                 e.sub(row, e.index(segment.rowBegin)), e.index(segment.rows));
-             e.ifThen(inside, gather);
-           }
-         });
+  e.setInsertionPointToStart(&func.front());
+  e.loop(args.begin, args.end, 1, [&](Value token) {
+    Value row = e.load(indices, token);
+    if (!row.getType().isIndex())
+      row = arith::IndexCastUIOp::create(e, e.getIndexType(), row);
+    SmallVector<Segment> segments = segmentsOf(spec);
+    for (const Segment &segment : segments) {
+      auto gather = [&] {
+        RowGather(e, spec, segment, args, out, token, row).emit();
+      };
+      if (segments.size() == 1) {
+        gather();
+        continue;
+      }
+      // Unsigned, so that rows before the segment are far after it.
+      Value inside = arith::CmpIOp::create(
+          e, arith::CmpIPredicate::ult, e.sub(row, e.index(segment.rowBegin)),
+          e.index(segment.rows));
+      e.ifThen(inside, gather);
+    }
+  });
   func::ReturnOp::create(e);
   return func;
 }

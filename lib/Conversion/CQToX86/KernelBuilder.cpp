@@ -238,23 +238,11 @@ func::FuncOp mlir::cq::x86::buildMatmulKernel(OpBuilder &builder, Location loc,
       {types.cherryColumns, &args.cherryColumns},
       {types.cherryDeltas, &args.cherryDeltas},
       {types.y, &args.y}};
-  SmallVector<Type> argTypes;
-  for (auto &[type, slot] : slots)
-    if (type)
-      argTypes.push_back(type);
-  argTypes.append(2, builder.getIndexType());
-  auto func = func::FuncOp::create(builder, loc, name,
-                                   builder.getFunctionType(argTypes, {}));
-  Block *entry = func.addEntryBlock();
-  unsigned next = 0;
-  for (auto &[type, slot] : slots)
-    if (type)
-      *slot = entry->getArgument(next++);
-  args.begin = entry->getArgument(next++);
-  args.end = entry->getArgument(next++);
+  func::FuncOp func =
+      createKernelFunction(builder, loc, name, slots, args.begin, args.end);
 
   Emitter e(loc, builder);
-  e.setInsertionPointToStart(entry);
+  e.setInsertionPointToStart(&func.front());
   MatmulKernel(e, spec, args).emit();
   func::ReturnOp::create(e);
   return func;

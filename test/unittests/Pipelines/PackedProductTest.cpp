@@ -6,12 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RandomValues.h"
 #include "cq/Codec/ReferenceGemm.h"
 #include "cq/Execution/CompiledModule.h"
 #include "cq/Runtime/Runtime.h"
 #include "gtest/gtest.h"
 #include <cstring>
-#include <random>
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -19,14 +19,6 @@ using namespace mlir::cq;
 namespace {
 
 constexpr int64_t kRows = 72, kColumns = 100, kTokens = 3;
-
-std::vector<float> randomValues(int64_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::vector<float> values(count);
-  for (float &x : values)
-    x = static_cast<float>(random() >> 8) * 0x1p-24f - 0.5f;
-  return values;
-}
 
 /// A product and a gather on one weight with cherries, as `cq quantize` writes
 /// them but with the planes as arguments.

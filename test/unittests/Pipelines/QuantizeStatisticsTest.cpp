@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RandomValues.h"
 #include "cq/Codec/Quantizer.h"
 #include "cq/Pipelines/InitAll.h"
 #include "cq/Stats/Statistics.h"
@@ -24,7 +25,6 @@
 #include "llvm/Support/FileSystem.h"
 #include "gtest/gtest.h"
 #include <cmath>
-#include <random>
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -32,14 +32,6 @@ using namespace mlir::cq;
 namespace {
 
 constexpr int64_t kOut = 32, kIn = 128;
-
-std::vector<float> randomValues(int64_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::vector<float> values(count);
-  for (float &x : values)
-    x = static_cast<float>(random() >> 8) * 0x1p-24f - 0.5f;
-  return values;
-}
 
 /// Two weights that read one input, one of them stored [in, out].
 struct Model {

@@ -135,25 +135,19 @@ LogicalResult DequantizeOp::verify() {
                        getSchemeAttr());
 }
 
-LogicalResult PackOp::verify() {
-  if (failed(verifyLogical(*this, getCodes(), getScales(), getZeros(),
-                           getSchemeAttr())))
+/// pack and unpack: logical values on one side, planes on the other.
+template <typename OpTy> static LogicalResult verifyPacking(OpTy op) {
+  if (failed(verifyLogical(op, op.getCodes(), op.getScales(), op.getZeros(),
+                           op.getSchemeAttr())))
     return failure();
   return verifyPlanes(
-      *this, dimOf(getCodes(), 0), dimOf(getCodes(), 1), getSchemeAttr(),
-      getLayoutAttr(), {},
-      {getPackedCodes(), getPackedScales(), getPackedZeros(), {}, {}});
+      op, dimOf(op.getCodes(), 0), dimOf(op.getCodes(), 1), op.getSchemeAttr(),
+      op.getLayoutAttr(), {},
+      {op.getPackedCodes(), op.getPackedScales(), op.getPackedZeros(), {}, {}});
 }
 
-LogicalResult UnpackOp::verify() {
-  if (failed(verifyLogical(*this, getCodes(), getScales(), getZeros(),
-                           getSchemeAttr())))
-    return failure();
-  return verifyPlanes(
-      *this, dimOf(getCodes(), 0), dimOf(getCodes(), 1), getSchemeAttr(),
-      getLayoutAttr(), {},
-      {getPackedCodes(), getPackedScales(), getPackedZeros(), {}, {}});
-}
+LogicalResult PackOp::verify() { return verifyPacking(*this); }
+LogicalResult UnpackOp::verify() { return verifyPacking(*this); }
 
 LogicalResult ExtractCherriesOp::verify() {
   return verifyCherryPlane(*this, getColumns(), getCherriesAttr(),
