@@ -31,7 +31,8 @@ static llvm::Error makeError(const llvm::Twine &message) {
 }
 
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
-mlir::cq::createTargetMachine(const ExecutionOptions &options) {
+mlir::cq::createTargetMachine(llvm::StringRef cpu, llvm::StringRef features,
+                              unsigned optLevel) {
   static bool initialized = [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
@@ -44,6 +45,19 @@ mlir::cq::createTargetMachine(const ExecutionOptions &options) {
       llvm::TargetRegistry::lookupTarget(triple, message);
   if (!target)
     return makeError("no code generator for " + triple.str() + ": " + message);
+  llvm::TargetOptions targetOptions;
+  targetOptions.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  auto level = optLevel == 0   ? llvm::CodeGenOptLevel::None
+               : optLevel == 1 ? llvm::CodeGenOptLevel::Less
+               : optLevel == 2 ? llvm::CodeGenOptLevel::Default
+                               : llvm::CodeGenOptLevel::Aggressive;
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+      triple, cpu, features, targetOptions, llvm::Reloc::PIC_,
+      llvm::CodeModel::Small, level, /*JIT=*/true));
+}
+
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+mlir::cq::createTargetMachine(const ExecutionOptions &options) {
   std::string cpu = options.targetCPU;
   llvm::SubtargetFeatures features;
   if (cpu.empty() || cpu == "host") {
@@ -57,15 +71,7 @@ mlir::cq::createTargetMachine(const ExecutionOptions &options) {
     for (const std::string &flag : flags)
       features.AddFeature(flag);
   }
-  llvm::TargetOptions targetOptions;
-  targetOptions.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  auto level = options.optLevel == 0   ? llvm::CodeGenOptLevel::None
-               : options.optLevel == 1 ? llvm::CodeGenOptLevel::Less
-               : options.optLevel == 2 ? llvm::CodeGenOptLevel::Default
-                                       : llvm::CodeGenOptLevel::Aggressive;
-  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, cpu, features.getString(), targetOptions, llvm::Reloc::PIC_,
-      llvm::CodeModel::Small, level, /*JIT=*/true));
+  return createTargetMachine(cpu, features.getString(), options.optLevel);
 }
 
 static void optimize(llvm::Module &module, llvm::TargetMachine &machine,
@@ -95,7 +101,8 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine,
 
 llvm::Expected<llvm::SmallString<0>>
 mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
-                         const ExecutionOptions &options) {
+                         const ExecutionOptions &options,
+                         llvm::function_ref<void(llvm::Module &)> finish) {
   llvm::SmallVector<std::string> entries;
   for (const FunctionInfo &function :
        llvm::cantFail(ModuleInterface::of(module)).functions)
@@ -129,6 +136,8 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
     if (!llvm::is_contained(entries, function.getName()))
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
   }
+  if (finish)
+    finish(*code);
   optimize(*code, machine, options.optLevel);
 
   llvm::SmallString<0> object;

@@ -13,6 +13,7 @@
 #include "llvm/ADT/SmallString.h"
 
 namespace llvm {
+class Module;
 class TargetMachine;
 } // namespace llvm
 
@@ -22,11 +23,20 @@ namespace mlir::cq {
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 createTargetMachine(const ExecutionOptions &options);
 
+/// The same for a CPU and features in LLVM's notation.
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createTargetMachine(llvm::StringRef cpu, llvm::StringRef features,
+                    unsigned optLevel);
+
+/// Leaves of `module` what is to be compiled.
+llvm::Error prepareModule(ModuleOp module, const ExecutionOptions &options);
+
 /// Object code of `module`, which the pipeline turns into the LLVM dialect
-/// first.
+/// first. `finish` changes the LLVM IR before it is optimized.
 llvm::Expected<llvm::SmallString<0>>
 generateObject(ModuleOp module, llvm::TargetMachine &machine,
-               const ExecutionOptions &options);
+               const ExecutionOptions &options,
+               llvm::function_ref<void(llvm::Module &)> finish = nullptr);
 
 } // namespace mlir::cq
 

@@ -110,8 +110,8 @@ static std::string describeOptions(const llvm::TargetMachine &machine,
   return text;
 }
 
-/// Leaves of `module` what is to be compiled.
-static llvm::Error prepare(ModuleOp module, const ExecutionOptions &options) {
+llvm::Error mlir::cq::prepareModule(ModuleOp module,
+                                    const ExecutionOptions &options) {
   PassManager pm(module.getContext());
   if (options.prepare)
     options.prepare(pm);
@@ -168,7 +168,7 @@ static llvm::Error compileInto(
   auto module = getModule();
   if (!module)
     return module.takeError();
-  if (llvm::Error error = prepare(**module, options))
+  if (llvm::Error error = prepareModule(**module, options))
     return error;
   auto described = ModuleInterface::of(**module);
   if (!described)

@@ -62,3 +62,38 @@ llvm::Expected<ModelFiles> ModelFiles::open(const ModuleInterface &interface,
   return ModelFiles{std::move(*archive), std::move(*tokenizer),
                     std::move(*table)};
 }
+
+llvm::Expected<LanguageFunctions>
+mlir::cq::findChunkFunctions(const ModuleInterface &interface,
+                             llvm::StringRef path) {
+  LanguageFunctions found;
+  SessionShape &shape = found.shape;
+  for (const FunctionInfo &function : interface.functions) {
+    llvm::StringRef name = function.name;
+    ChunkFunctions chunk{0, &function, nullptr};
+    if (!name.consume_front("forward_") ||
+        name.getAsInteger(10, chunk.tokens) || chunk.tokens < 1)
+      continue;
+    if (function.arguments.size() != 4 || function.results.empty() ||
+        function.arguments[2].shape.size() < 2 ||
+        function.results[0].shape.size() != 2)
+      return fail(path + ": @" + function.name +
+                  " does not have the signature that `cq import` writes");
+    chunk.logits = interface.find("logits_" + std::to_string(chunk.tokens));
+    if (!chunk.logits || chunk.logits->results.size() != 1 ||
+        chunk.logits->results[0].shape.size() != 2)
+      return fail(path + ": @" + function.name + " has no @logits_" +
+                  llvm::Twine(chunk.tokens) +
+                  " beside it; import the model again");
+    shape.width = function.results[0].shape[1];
+    shape.vocabulary = chunk.logits->results[0].shape[1];
+    shape.context = function.arguments[2].shape[1];
+    shape.keys = function.arguments[2].numElements();
+    shape.values = function.arguments[3].numElements();
+    found.chunks.push_back(chunk);
+  }
+  if (found.chunks.empty())
+    return fail(path + " has no @forward_<tokens> function, so it is not a "
+                       "language model made by `cq import`");
+  return found;
+}

@@ -13,6 +13,7 @@
 #include "cq/Execution/ParameterTable.h"
 #include "cq/Model/Parameters.h"
 #include "cq/Model/Tokenizer.h"
+#include "cq/Runtime/Session.h"
 
 namespace mlir::cq {
 
@@ -31,6 +32,19 @@ struct ModelFiles {
                                          llvm::StringRef modulePath,
                                          unsigned threads);
 };
+
+/// @forward_N and @logits_N, which `cq import` writes for chunks of N tokens.
+struct ChunkFunctions {
+  int64_t tokens = 0;
+  const FunctionInfo *forward = nullptr, *logits = nullptr;
+};
+struct LanguageFunctions {
+  std::vector<ChunkFunctions> chunks; ///< at least one
+  SessionShape shape;
+};
+/// Those of a language model. Errors: there is none, other signatures.
+llvm::Expected<LanguageFunctions>
+findChunkFunctions(const ModuleInterface &interface, llvm::StringRef path);
 
 } // namespace mlir::cq
 

@@ -35,6 +35,7 @@ Verb planVerb();
 Verb quantizeVerb();
 Verb tuneVerb();
 Verb runVerb();
+Verb compileVerb();
 Verb solveVerb();
 Verb evalVerb();
 Verb inspectVerb();

@@ -40,6 +40,9 @@ public:
   /// to be.
   void releasePages() const;
 
+  /// The file's bytes; of several files, the first one's.
+  llvm::StringRef getMap() const { return contents(); }
+
 protected:
   MappedArchive(llvm::StringRef path,
                 std::unique_ptr<llvm::MemoryBuffer> buffer);

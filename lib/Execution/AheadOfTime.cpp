@@ -1,0 +1,300 @@
+//===- AheadOfTime.cpp - A language model as a C library ------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Execution/AheadOfTime.h"
+#include "CodeGenerator.h"
+#include "LibraryCode.h"
+#include "cq/Execution/ParameterTable.h"
+#include "cq/Model/Safetensors.h"
+#include "cq/Pipelines/LowerToLLVM.h"
+#include "cq/Support/AtomicFile.h"
+#include "cq/Support/Diagnostics.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/Endian.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/X86TargetParser.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+
+//===----------------------------------------------------------------------===//
+// The CPU
+//===----------------------------------------------------------------------===//
+
+/// Features of `cpu` that the runtime can check, with spaces; empty for an
+/// unknown CPU.
+static std::string checkableFeatures(llvm::StringRef cpu) {
+  llvm::StringMap<bool> has;
+  if (cpu.empty() || cpu == "host") {
+    has = llvm::sys::getHostCPUFeatures();
+  } else if (llvm::X86::parseArchX86(cpu) != llvm::X86::CK_None) {
+    SmallVector<StringRef> names;
+    llvm::X86::getFeaturesForCPU(cpu, names);
+    for (StringRef name : names)
+      has[name] = true;
+  }
+  SmallVector<StringRef> found;
+#define CQ_CPU_FEATURE(name)                                                   \
+  if (has.lookup(name))                                                        \
+    found.push_back(name);
+#include "cq/Runtime/CpuFeatures.def"
+#undef CQ_CPU_FEATURE
+  return llvm::join(found, " ");
+}
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+static std::optional<DType> storedType(StringRef elementType) {
+  return llvm::StringSwitch<std::optional<DType>>(elementType)
+      .Case("f32", DType::F32)
+      .Case("f16", DType::F16)
+      .Case("bf16", DType::BF16)
+      .Case("f64", DType::F64)
+      .Case("i8", DType::I8)
+      .Case("i16", DType::I16)
+      .Case("i32", DType::I32)
+      .Case("i64", DType::I64)
+      .Default(std::nullopt);
+}
+
+/// Writes the parameters as the code reads them.
+static llvm::Error writeWeights(const ModuleInterface &interface,
+                                ParameterTable &table, StringRef path) {
+  std::vector<SafetensorsWriter::Entry> entries;
+  for (const ParameterSlot &slot : interface.parameters) {
+    auto type = storedType(slot.type.elementType);
+    if (!type)
+      return fail("parameter '" + slot.name + "' has elements of type " +
+                  slot.type.elementType + ", which no weights file can hold");
+    entries.push_back({slot.name, *type, slot.type.shape});
+  }
+  auto writer = SafetensorsWriter::create(path, entries);
+  if (!writer)
+    return writer.takeError();
+  for (auto [i, slot] : llvm::enumerate(interface.parameters))
+    if (llvm::Error error = (*writer)->append(
+            ArrayRef(static_cast<const uint8_t *>(table.data()[i]),
+                     static_cast<size_t>(slot.type.numBytes()))))
+      return error;
+  return (*writer)->commit();
+}
+
+/// Where the parameters lie in the file at `path`.
+static llvm::Expected<WeightsMap> mapWeights(const ModuleInterface &interface,
+                                             StringRef path) {
+  auto archive = SafetensorsFile::open(path);
+  if (!archive)
+    return archive.takeError();
+  auto file = mapFile(path);
+  if (!file)
+    return file.takeError();
+  WeightsMap map;
+  map.path = path.str();
+  StringRef bytes = (*file)->getBuffer();
+  map.fileBytes = static_cast<int64_t>(bytes.size());
+  // A checked safetensors file: its head's length, its head, its tensors.
+  map.headBytes =
+      8 + static_cast<int64_t>(llvm::support::endian::read64le(bytes.data()));
+  map.headHash = 0xcbf29ce484222325u;
+  for (char byte : bytes.take_front(map.headBytes))
+    map.headHash = (map.headHash ^ static_cast<uint8_t>(byte)) * 0x100000001b3u;
+  const char *base = (*archive)->getMap().data();
+  for (const ParameterSlot &slot : interface.parameters)
+    map.offsets.push_back(reinterpret_cast<const char *>(
+                              (*archive)->find(slot.name)->bytes.data()) -
+                          base);
+  return map;
+}
+
+/// Maps the model's own file where code can read it as it is; otherwise writes
+/// one for it.
+static llvm::Expected<WeightsMap> placeWeights(const ModuleInterface &interface,
+                                               StringRef modulePath,
+                                               CompiledLibrary &library) {
+  auto files = ModelFiles::open(interface, modulePath, /*threads=*/0);
+  if (!files)
+    return files.takeError();
+  const ParameterArchive &archive = *files->archive;
+  auto single = SafetensorsFile::open(archive.path());
+  bool mappable = bool(single) && files->table.getDecodedBytes() == 0;
+  if (!single)
+    llvm::consumeError(single.takeError());
+  if (mappable) {
+    library.weights = archive.path().str();
+  } else {
+    SmallString<128> path(library.library);
+    llvm::sys::path::replace_extension(path, "safetensors");
+    if (llvm::sys::fs::equivalent(path, archive.path()))
+      return fail("the weights would replace the model's own file " +
+                  path.str() + "; give another name with -o");
+    library.weights = path.str().str();
+    library.wroteWeights = true;
+    if (llvm::Error error = writeWeights(interface, files->table, path))
+      return std::move(error);
+  }
+  return mapWeights(interface, library.weights);
+}
+
+//===----------------------------------------------------------------------===//
+// Linking
+//===----------------------------------------------------------------------===//
+
+static llvm::Error linkLibrary(StringRef object, StringRef path) {
+  std::string linker;
+  for (const char *name :
+       {"ld.lld-22", "/usr/lib/llvm-22/bin/ld.lld", "ld.lld", "ld"})
+    if (auto found = llvm::sys::findProgramByName(name)) {
+      linker = *found;
+      break;
+    }
+  if (linker.empty())
+    return fail("no linker (ld.lld or ld) is in the PATH to make " + path +
+                "; install lld, or write an object file with -o " +
+                llvm::sys::path::stem(path) + ".o");
+  auto temporary = llvm::sys::fs::TempFile::create(path + ".tmp-%%%%%%%%.o");
+  if (!temporary)
+    return fail("cannot write beside " + path + ": " +
+                llvm::toString(temporary.takeError()));
+  llvm::scope_exit discard([&] { llvm::consumeError(temporary->discard()); });
+  {
+    llvm::raw_fd_ostream os(temporary->FD, /*shouldClose=*/false);
+    os << object;
+    os.flush();
+    if (os.has_error()) {
+      os.clear_error();
+      return fail("cannot write " + temporary->TmpName + "; is the disk full?");
+    }
+  }
+  std::string linked = temporary->TmpName + ".so";
+  StringRef arguments[] = {linker,
+                           "-shared",
+                           "-o",
+                           linked,
+                           temporary->TmpName,
+                           "-soname",
+                           llvm::sys::path::filename(path),
+                           "-z",
+                           "noexecstack"};
+  std::string message;
+  int code = llvm::sys::ExecuteAndWait(linker, arguments, std::nullopt, {}, 0,
+                                       0, &message);
+  if (code == 0 && !llvm::sys::fs::rename(linked, path))
+    return llvm::Error::success();
+  llvm::sys::fs::remove(linked);
+  return fail("linking " + path + " with " + linker + " failed" +
+              (message.empty() ? "" : ": " + message));
+}
+
+//===----------------------------------------------------------------------===//
+// All of it
+//===----------------------------------------------------------------------===//
+
+/// A C identifier from a file's name: without "lib" and what no name can have.
+static std::string prefixFrom(StringRef path) {
+  StringRef stem = llvm::sys::path::stem(path);
+  if (stem.size() > 3)
+    stem.consume_front("lib");
+  std::string name;
+  for (char c : stem)
+    name += llvm::isAlnum(c) ? c : '_';
+  if (name.empty() || llvm::isDigit(name[0]))
+    name = "model_" + name;
+  return name;
+}
+
+llvm::Expected<CompiledLibrary>
+mlir::cq::compileLibrary(StringRef path, const LibraryOptions &options) {
+  CompiledLibrary library;
+  library.library = options.output;
+  library.name =
+      options.name.empty() ? prefixFrom(options.output) : options.name;
+  bool valid = llvm::all_of(
+      library.name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+  if (!valid || llvm::isDigit(library.name[0]))
+    return fail("--name=" + library.name + " is no C identifier");
+  SmallString<128> header(options.output);
+  llvm::sys::path::replace_extension(header, "h");
+  library.header = header.str().str();
+  StringRef extension = llvm::sys::path::extension(options.output);
+  if (extension != ".so" && extension != ".o")
+    return fail("-o " + options.output +
+                " is neither a shared library (.so) nor an object (.o)");
+
+  library.features = checkableFeatures(options.targetCPU);
+  if (!StringRef(library.features).contains("avx2"))
+    return fail("the CPU '" +
+                (options.targetCPU.empty() ? llvm::sys::getHostCPUName().str()
+                                           : options.targetCPU) +
+                "' is unknown or has no AVX2, which the kernels need; name one "
+                "with --target-cpu=haswell, znver4 …");
+  library.cpu = options.targetCPU.empty() || options.targetCPU == "host"
+                    ? llvm::sys::getHostCPUName().str()
+                    : options.targetCPU;
+
+  auto modulePath = findModule(path);
+  if (!modulePath)
+    return modulePath.takeError();
+  ExecutionOptions execution;
+  execution.targetCPU = options.targetCPU.empty() ? "host" : options.targetCPU;
+  execution.activation = options.activation;
+  execution.functions = {"forward_*", "logits_*"};
+  DialectRegistry registry;
+  registerLowerToLLVMDialects(registry);
+  MLIRContext context(registry);
+  auto module = parseSourceFile<ModuleOp>(*modulePath, ParserConfig(&context));
+  if (!module)
+    return fail("'" + *modulePath + "' is not a valid MLIR module");
+  if (llvm::Error error = prepareModule(*module, execution))
+    return std::move(error);
+  auto interface = ModuleInterface::of(*module);
+  if (!interface)
+    return interface.takeError();
+  auto functions = findChunkFunctions(*interface, *modulePath);
+  if (!functions)
+    return functions.takeError();
+  auto weights = placeWeights(*interface, *modulePath, library);
+  if (!weights)
+    return weights.takeError();
+
+  // Only features that the library checks for when it is opened.
+  std::string features =
+      "+" + llvm::join(llvm::split(library.features, ' '), ",+");
+  auto machine = createTargetMachine("x86-64", features, execution.optLevel);
+  if (!machine)
+    return machine.takeError();
+  auto object =
+      generateObject(*module, **machine, execution, [&](llvm::Module &code) {
+        addLibraryInterface(code, library, *functions, *weights);
+        for (llvm::Function &function : code)
+          if (!function.isDeclaration())
+            function.addFnAttr("tune-cpu", library.cpu);
+      });
+  if (!object)
+    return object.takeError();
+  if (extension == ".o") {
+    if (llvm::Error error = writeFileAtomically(library.library, *object))
+      return std::move(error);
+  } else if (llvm::Error error = linkLibrary(*object, library.library)) {
+    return std::move(error);
+  }
+  if (llvm::Error error = writeFileAtomically(
+          library.header, printLibraryHeader(library, *functions, *weights)))
+    return std::move(error);
+  return library;
+}

@@ -1,0 +1,90 @@
+//===- Session.cpp - A text in a compiled language model ------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Runtime/Session.h"
+#include <algorithm>
+
+using namespace mlir::cq;
+
+Session::Session(std::vector<cq_chunk> list, const SessionShape &shape,
+                 void **parameters)
+    : chunks(std::move(list)), sizes(shape), parameters(parameters),
+      keys(shape.keys), values(shape.values) {
+  std::sort(
+      chunks.begin(), chunks.end(),
+      [](const cq_chunk &a, const cq_chunk &b) { return a.tokens < b.tokens; });
+  int64_t most = chunks.back().tokens;
+  padded.resize(most);
+  inputs.resize(most * sizes.width);
+  rows.resize(most * std::max(sizes.width, sizes.vocabulary));
+}
+
+const cq_chunk &Session::chooseChunk(int64_t remaining) const {
+  // A pass over the weights costs about the same for any chunk up to a few
+  // tokens, so two or more smaller passes never beat a padded larger one that
+  // is at least a quarter full.
+  for (const cq_chunk &chunk : chunks)
+    if (chunk.tokens >= remaining)
+      return &chunk == &chunks.front() || chunk.tokens <= 4 * remaining
+                 ? chunk
+                 : *(&chunk - 1);
+  return chunks.back();
+}
+
+std::string Session::refuse(const int32_t *tokens, int64_t count) const {
+  if (count > sizes.context - taken)
+    return "the text needs " + std::to_string(taken + count) +
+           " positions and the model was imported with --context=" +
+           std::to_string(sizes.context);
+  for (int64_t i = 0; i < count; ++i)
+    if (tokens[i] < 0 || tokens[i] >= sizes.vocabulary)
+      return "token " + std::to_string(tokens[i]) +
+             " is outside the vocabulary of " +
+             std::to_string(sizes.vocabulary);
+  return "";
+}
+
+void Session::forward(const int32_t *tokens, int64_t count, float *hidden,
+                      bool onlyLast) {
+  for (int64_t done = 0; done < count;) {
+    const cq_chunk *chunk = &chooseChunk(count - done);
+    // A padded chunk may not reach past the end of the caches.
+    while (taken + chunk->tokens > sizes.context && chunk != &chunks.front())
+      --chunk;
+    int64_t valid = std::min(chunk->tokens, count - done);
+    std::copy_n(tokens + done, valid, padded.begin());
+    std::fill(padded.begin() + valid, padded.end(), 0);
+    chunk->forward(parameters, padded.data(), taken, keys.data(), values.data(),
+                   rows.data());
+    taken += valid;
+    done += valid;
+    if (!onlyLast)
+      std::copy_n(rows.data(), valid * sizes.width,
+                  hidden + (done - valid) * sizes.width);
+    else if (done == count)
+      std::copy_n(rows.data() + (valid - 1) * sizes.width, sizes.width, hidden);
+  }
+}
+
+void Session::logits(const float *hidden, int64_t count, float *out) {
+  for (int64_t done = 0; done < count;) {
+    const cq_chunk &chunk = chooseChunk(count - done);
+    int64_t valid = std::min(chunk.tokens, count - done);
+    const float *source = hidden + done * sizes.width;
+    float *target = out + done * sizes.vocabulary;
+    if (valid == chunk.tokens) {
+      chunk.logits(parameters, source, target);
+    } else {
+      std::copy_n(source, valid * sizes.width, inputs.begin());
+      std::fill(inputs.begin() + valid * sizes.width, inputs.end(), 0.0f);
+      chunk.logits(parameters, inputs.data(), rows.data());
+      std::copy_n(rows.data(), valid * sizes.vocabulary, target);
+    }
+    done += valid;
+  }
+}

@@ -1,0 +1,75 @@
+//===- Compile.cpp - cq compile: a model as a C library ---------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Verbs.h"
+#include "cq/Execution/AheadOfTime.h"
+#include "cq/Support/Progress.h"
+#include "llvm/Support/raw_ostream.h"
+#include <chrono>
+
+using namespace mlir::cq;
+namespace cl = llvm::cl;
+
+static cl::SubCommand
+    command("compile",
+            "Compiles a model ahead of time: a library with a C header\n\n"
+            "  cq compile small/ -o libsmall.so\n"
+            "  cc program.c libsmall.so -lcq_runtime -lm\n\n"
+            "libsmall.h declares small_open(weights file), small_prefill, "
+            "small_decode …;\nexamples/generate is such a program. It needs "
+            "libcq_runtime, no compiler and no MLIR.");
+static cl::OptionCategory options("compile options");
+static cl::opt<std::string> input(cl::Positional, cl::Required,
+                                  cl::desc("<module or folder>"),
+                                  cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    output("o", cl::Required, cl::value_desc("lib.so"),
+           cl::desc("The library; .o writes an object file to link yourself. "
+                    "The header goes beside it"),
+           cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    name("name", cl::value_desc("prefix"),
+         cl::desc("Prefix of the C functions (default: the library's name "
+                  "without lib)"),
+         cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    targetCPU("target-cpu", cl::value_desc("cpu"),
+              cl::desc("Compile for this CPU (LLVM's name: haswell, "
+                       "cascadelake, znver4; default: the one at hand). The "
+                       "library refuses to open on a CPU that lacks what it "
+                       "uses"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    activation("activation",
+               cl::desc("How packed products read activations: int8 or f32 "
+                        "(default: as the plan says)"),
+               cl::sub(command), cl::cat(options));
+
+static llvm::Error run() {
+  LibraryOptions library;
+  library.output = output;
+  library.name = name;
+  library.targetCPU = targetCPU;
+  library.activation = activation;
+  auto start = std::chrono::steady_clock::now();
+  auto compiled = compileLibrary(input, library);
+  if (!compiled)
+    return compiled.takeError();
+  std::chrono::duration<double> seconds =
+      std::chrono::steady_clock::now() - start;
+  llvm::outs() << compiled->library << " and " << compiled->header
+               << ": compiled for " << compiled->cpu << " in "
+               << formatSeconds(seconds.count())
+               << "\nweights: " << compiled->weights
+               << (compiled->wroteWeights ? " (written)"
+                                          : " (the model's own file)")
+               << '\n';
+  return llvm::Error::success();
+}
+
+tool::Verb tool::compileVerb() { return {&command, &options, &run}; }
