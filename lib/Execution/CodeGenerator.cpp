@@ -126,6 +126,10 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
   code->setTargetTriple(machine.getTargetTriple());
   code->setDataLayout(machine.createDataLayout());
   std::string width = std::to_string(getVectorBits(options.targetCPU));
+  // A model whose blocks differ calls each block once, and what is called once
+  // is inlined whatever its size: one function of 30 blocks, over which LLVM's
+  // analyses of dominating conditions take minutes. Nothing is gained by it.
+  constexpr unsigned largestInlined = 400;
   for (llvm::Function &function : *code) {
     if (function.isDeclaration())
       continue;
@@ -135,6 +139,8 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
     // Nothing outside calls these, and what is inlined everywhere can go.
     if (!llvm::is_contained(entries, function.getName()))
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
+    if (function.getInstructionCount() > largestInlined)
+      function.addFnAttr(llvm::Attribute::NoInline);
   }
   if (finish)
     finish(*code);
