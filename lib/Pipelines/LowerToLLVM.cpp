@@ -70,6 +70,9 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   ConvertCQToX86PassOptions packed;
   packed.targetCPU = options.targetCPU;
   pm.addPass(createConvertCQToX86Pass(packed));
+  // Whatever follows then runs once for blocks that differ in their weights'
+  // storage only.
+  pm.addPass(createOutlineLoops());
   // On buffers: strides are known, and a zero fill in front of a product is
   // seen.
   ConvertLinalgToX86Options x86;

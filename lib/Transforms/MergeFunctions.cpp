@@ -6,12 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "FunctionText.h"
 #include "cq/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/StringMap.h"
-#include "llvm/Support/raw_ostream.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_MERGEFUNCTIONS
@@ -20,17 +20,6 @@ namespace mlir::cq {
 
 using namespace mlir;
 using namespace mlir::cq;
-
-/// The text of a function under a fixed name: equal text is equal meaning, and
-/// names of values do not matter since the generic form numbers them.
-static std::string getBodyText(func::FuncOp function) {
-  std::string name = function.getSymName().str(), text;
-  function.setSymName("f");
-  llvm::raw_string_ostream os(text);
-  function->print(os, OpPrintingFlags().useLocalScope().printGenericOpForm());
-  function.setSymName(name);
-  return text;
-}
 
 namespace {
 struct MergeFunctionsPass
@@ -49,7 +38,7 @@ struct MergeFunctionsPass
       if (function.isExternal() || !function.isPrivate())
         continue;
       auto [entry, inserted] =
-          first.try_emplace(getBodyText(function), function);
+          first.try_emplace(getFunctionText(function), function);
       if (inserted)
         continue;
       replaced[function.getSymNameAttr()] = FlatSymbolRefAttr::get(

@@ -37,6 +37,21 @@ def ExposeBlocks : Pass<"cq-expose-blocks", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numBlocks", "blocks", "Blocks with an entry point">];
 }
 
+def OutlineLoops : Pass<"cq-outline-loops", "::mlir::ModuleOp"> {
+  let summary = "Makes functions of what stands between launches; equal ones are one";
+  let description = [{
+    Blocks whose weights are stored in different ways call different kernels, so
+    cq-merge-functions keeps them apart, and attention, norms and rotary positions
+    would be compiled once a block. Each run of linalg ops and copies between other
+    ops of a private function becomes a function over its buffers, shared by all runs
+    of equal text. Buffers that only the run uses move into it. On buffers, before
+    loops.
+  }];
+  let dependentDialects = ["::mlir::func::FuncDialect"];
+  let statistics = [Statistic<"numOutlined", "outlined", "Functions made">,
+                    Statistic<"numShared", "shared", "Runs that had a function already">];
+}
+
 def BindParameters : Pass<"cq-bind-parameters", "::mlir::ModuleOp"> {
   let summary = "Gives public functions the C interface over one pointer table";
   let description = [{
