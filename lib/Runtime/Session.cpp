@@ -8,13 +8,23 @@
 
 #include "cq/Runtime/Session.h"
 #include <algorithm>
+#include <cstdlib>
+#include <new>
 
 using namespace mlir::cq;
+
+static float *allocate(int64_t count) {
+  if (void *memory = std::calloc(count, sizeof(float)))
+    return static_cast<float *>(memory);
+  throw std::bad_alloc();
+}
+
+void Session::Free::operator()(float *memory) const { std::free(memory); }
 
 Session::Session(std::vector<cq_chunk> list, const SessionShape &shape,
                  void **parameters)
     : chunks(std::move(list)), sizes(shape), parameters(parameters),
-      keys(shape.keys), values(shape.values) {
+      keys(allocate(shape.keys)), values(allocate(shape.values)) {
   std::sort(
       chunks.begin(), chunks.end(),
       [](const cq_chunk &a, const cq_chunk &b) { return a.tokens < b.tokens; });
@@ -59,7 +69,7 @@ void Session::forward(const int32_t *tokens, int64_t count, float *hidden,
     int64_t valid = std::min(chunk->tokens, count - done);
     std::copy_n(tokens + done, valid, padded.begin());
     std::fill(padded.begin() + valid, padded.end(), 0);
-    chunk->forward(parameters, padded.data(), taken, keys.data(), values.data(),
+    chunk->forward(parameters, padded.data(), taken, keys.get(), values.get(),
                    rows.data());
     taken += valid;
     done += valid;

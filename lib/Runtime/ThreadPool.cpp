@@ -8,7 +8,10 @@
 //
 // A decode step launches hundreds of kernels of a few microseconds each, so
 // workers spin for a moment before they sleep; waking a sleeper costs more than
-// such a kernel.
+// such a kernel. Every thread has its own share of the tasks, always the same,
+// cut into a few pieces; one that is done takes pieces that others have not
+// begun, so a worker that sleeps or was moved off its CPU holds nobody up but
+// for the piece in its hands. Who runs a piece changes no result.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,6 +20,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <sched.h>
 #include <thread>
@@ -65,17 +69,12 @@ public:
     }
     std::lock_guard<std::mutex> callers(callerMutex);
     resize(wanted.load(std::memory_order_relaxed));
-    int parts = static_cast<int>(std::min<int64_t>(tasks, size));
-    job = {body, context, tasks, parts};
-    pending.store(parts - 1, std::memory_order_relaxed);
-    // Full order between the new ticket and the count of sleepers: either a
-    // worker about to sleep sees the ticket, or we see the sleeper.
-    ticket.store(nextTicket(parts), std::memory_order_seq_cst);
+    publish(body, context, tasks);
     if (sleepers.load(std::memory_order_seq_cst) > 0) {
       std::lock_guard<std::mutex> lock(sleepMutex);
       wake.notify_all();
     }
-    runPart(job, 0);
+    takePieces(0, ticket.load(std::memory_order_relaxed));
     int spins = 0;
     while (pending.load(std::memory_order_acquire) != 0) {
       // With more threads than CPUs the worker may need ours.
@@ -93,12 +92,23 @@ public:
   int threads() const { return wanted.load(std::memory_order_relaxed); }
 
 private:
+  /// Pieces a thread's share is cut into at most.
+  static constexpr int64_t kPieces = 4;
   struct Job {
     cq_parallel_body body = nullptr;
     void *context = nullptr;
-    int64_t tasks = 0;
-    int parts = 0;
+    int64_t tasks = 0, pieces = 0;
   };
+  /// A thread's share: the job's number, the share's end and its first piece
+  /// that is not begun, in one word, so that who comes late cannot take a
+  /// piece of another job.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> word{0};
+  };
+  static uint64_t shareWord(uint64_t number, int64_t end, int64_t next) {
+    return number << 32 | static_cast<uint64_t>(end) << 16 |
+           static_cast<uint64_t>(next);
+  }
 
   static void runInline(cq_parallel_body body, void *context, int64_t begin,
                         int64_t end) {
@@ -108,19 +118,44 @@ private:
     insideBody = before;
   }
 
-  static void runPart(const Job &job, int part) {
-    int64_t base = job.tasks / job.parts, extra = job.tasks % job.parts;
-    int64_t begin = part * base + std::min<int64_t>(part, extra);
-    runInline(job.body, job.context, begin,
-              begin + base + (part < extra ? 1 : 0));
+  /// Numbers the pieces of all shares and tells the workers.
+  void publish(cq_parallel_body body, void *context, int64_t tasks) {
+    int64_t threads = size;
+    int64_t perThread = std::clamp<int64_t>(tasks / (4 * threads), 1, kPieces);
+    job = {body, context, tasks, std::min(tasks, perThread * threads)};
+    pending.store(job.pieces, std::memory_order_relaxed);
+    uint64_t number = ticket.load(std::memory_order_relaxed) + 1;
+    for (int64_t i = 0; i < threads; ++i)
+      shares[i].word.store(shareWord(number, job.pieces * (i + 1) / threads,
+                                     job.pieces * i / threads),
+                           std::memory_order_release);
+    // Full order between the new ticket and the count of sleepers: either a
+    // worker about to sleep sees the ticket, or we see the sleeper.
+    ticket.store(number, std::memory_order_seq_cst);
   }
 
-  /// A ticket is a running number above 16 bits that say how many parts it has.
-  /// A worker without a part must not look at `job`: the caller does not wait
-  /// for it and may already be writing the next one.
-  static constexpr uint64_t kStop = 0xffff;
-  uint64_t nextTicket(uint64_t parts) {
-    return ((ticket.load(std::memory_order_relaxed) >> 16) + 1) << 16 | parts;
+  /// Runs pieces of job `number` that nobody has begun, `first`'s share before
+  /// the others'.
+  void takePieces(int first, uint64_t number) {
+    for (int i = 0, threads = static_cast<int>(numShares); i < threads; ++i) {
+      std::atomic<uint64_t> &share = shares[(first + i) % threads].word;
+      uint64_t word = share.load(std::memory_order_acquire);
+      for (;;) {
+        int64_t end = word >> 16 & 0xffff, piece = word & 0xffff;
+        if (word >> 32 != (number & 0xffffffff) || piece >= end)
+          break;
+        // Succeeds only while the caller waits for this piece, so `job` is
+        // still the job of that number.
+        if (!share.compare_exchange_weak(word, word + 1,
+                                         std::memory_order_acq_rel,
+                                         std::memory_order_acquire))
+          continue;
+        runInline(job.body, job.context, job.tasks * piece / job.pieces,
+                  job.tasks * (piece + 1) / job.pieces);
+        pending.fetch_sub(1, std::memory_order_release);
+        word = share.load(std::memory_order_acquire);
+      }
+    }
   }
 
   void work(uint64_t index, uint64_t seen) {
@@ -140,13 +175,9 @@ private:
         sleepers.fetch_sub(1, std::memory_order_relaxed);
       }
       seen = current;
-      uint64_t parts = current & 0xffff;
-      if (parts == kStop)
+      if (stopping.load(std::memory_order_acquire))
         return;
-      if (index >= parts)
-        continue;
-      runPart(job, static_cast<int>(index));
-      pending.fetch_sub(1, std::memory_order_release);
+      takePieces(static_cast<int>(index), current);
     }
   }
 
@@ -154,6 +185,9 @@ private:
     if (threads == size)
       return;
     stop();
+    stopping.store(false, std::memory_order_relaxed);
+    shares = std::make_unique<Share[]>(threads);
+    numShares = threads;
     uint64_t seen = ticket.load(std::memory_order_relaxed);
     for (int index = 1; index < threads; ++index)
       workers.emplace_back([this, index, seen] { work(index, seen); });
@@ -163,7 +197,8 @@ private:
   void stop() {
     if (workers.empty())
       return;
-    ticket.store(nextTicket(kStop), std::memory_order_seq_cst);
+    stopping.store(true, std::memory_order_relaxed);
+    ticket.fetch_add(1, std::memory_order_seq_cst);
     {
       std::lock_guard<std::mutex> lock(sleepMutex);
       wake.notify_all();
@@ -177,11 +212,14 @@ private:
   std::mutex callerMutex, sleepMutex;
   std::condition_variable wake;
   std::vector<std::thread> workers;
+  std::unique_ptr<Share[]> shares;
+  int64_t numShares = 0;
+  std::atomic<bool> stopping{false};
   int size = 1;
   std::atomic<int> wanted{initialThreads()};
   Job job;
   alignas(64) std::atomic<uint64_t> ticket{0};
-  alignas(64) std::atomic<int> pending{0};
+  alignas(64) std::atomic<int64_t> pending{0};
   alignas(64) std::atomic<int> sleepers{0};
 };
 

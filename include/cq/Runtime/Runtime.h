@@ -30,11 +30,12 @@ extern "C" {
 /// Works on tasks [begin, end).
 typedef void (*cq_parallel_body)(void *context, int64_t begin, int64_t end);
 
-/// Cuts [0, tasks) into at most cq_threads() contiguous ranges of equal size
-/// (the first ones one longer), runs each on a thread of its own (the caller
-/// takes the first) and returns when all are done. The cut depends on `tasks`
-/// and the number of threads only. A call from inside a body runs serially;
-/// calls from several threads at once wait for one another.
+/// Cuts [0, tasks) into contiguous ranges, a few of about equal size for each
+/// of cq_threads() threads (the caller is one), runs each once on some thread
+/// and returns when all are done. The cut depends on `tasks` and the number of
+/// threads only; a thread takes its own ranges first, then what others have
+/// not begun. A call from inside a body runs serially; calls from several
+/// threads at once wait for one another.
 CQ_RUNTIME_EXPORT void cq_parallel_for(cq_parallel_body body, void *context,
                                        int64_t tasks);
 

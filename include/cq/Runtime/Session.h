@@ -15,6 +15,7 @@
 #define CQ_RUNTIME_SESSION_H
 
 #include "cq/Runtime/Model.h"
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -55,7 +56,11 @@ private:
   SessionShape sizes;
   void **parameters;
   int64_t taken = 0;
-  std::vector<float> keys, values;
+  struct Free {
+    void operator()(float *memory) const;
+  };
+  /// The caches: zero pages of the system until they are written.
+  std::unique_ptr<float, Free> keys, values;
   std::vector<int32_t> padded; ///< a chunk's tokens
   std::vector<float> inputs;   ///< a chunk's hidden states, padded
   std::vector<float> rows;     ///< a chunk's results

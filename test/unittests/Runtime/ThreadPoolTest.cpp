@@ -8,6 +8,7 @@
 
 #include "cq/Runtime/Runtime.h"
 #include "gtest/gtest.h"
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -41,19 +42,47 @@ TEST(ThreadPool, EveryIndexOnceAtAnyThreadCount) {
       for (auto &hit : r.hits)
         ASSERT_EQ(hit.load(), 1)
             << threads << " threads, " << tasks << " tasks";
-      EXPECT_LE(r.ranges.size(), static_cast<size_t>(threads));
+      EXPECT_LE(r.ranges.size(), static_cast<size_t>(4 * threads));
     }
   }
 }
 
 TEST(ThreadPool, PartitionIsStatic) {
   cq_set_threads(3);
-  for (int repeat = 0; repeat < 50; ++repeat) {
-    Record r(8);
-    cq_parallel_for(record, &r, 8);
-    std::set<std::pair<int64_t, int64_t>> expected = {{0, 3}, {3, 6}, {6, 8}};
-    ASSERT_EQ(r.ranges, expected);
+  for (int64_t tasks : {8, 100}) {
+    std::set<std::pair<int64_t, int64_t>> expected;
+    for (int repeat = 0; repeat < 50; ++repeat) {
+      Record r(tasks);
+      cq_parallel_for(record, &r, tasks);
+      if (repeat == 0)
+        expected = r.ranges;
+      ASSERT_EQ(r.ranges, expected);
+      int64_t shortest = tasks, longest = 0;
+      for (auto [begin, end] : r.ranges) {
+        shortest = std::min(shortest, end - begin);
+        longest = std::max(longest, end - begin);
+      }
+      ASSERT_LE(longest - shortest, 1);
+    }
   }
+}
+
+TEST(ThreadPool, OthersTakeWhatAHeldUpThreadHasNotBegun) {
+  cq_set_threads(2);
+  std::atomic<int64_t> done{0};
+  // Whoever gets task 0 is held up until all other ranges are through.
+  auto body = [](void *context, int64_t begin, int64_t end) {
+    auto &done = *static_cast<std::atomic<int64_t> *>(context);
+    auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (begin == 0 && done.load() < 1000 - end &&
+           std::chrono::steady_clock::now() < limit)
+      std::this_thread::yield();
+    if (begin == 0)
+      EXPECT_EQ(done.load(), 1000 - end);
+    done += end - begin;
+  };
+  cq_parallel_for(body, &done, 1000);
+  EXPECT_EQ(done.load(), 1000);
 }
 
 TEST(ThreadPool, ManyCallsWithSleepsBetween) {
