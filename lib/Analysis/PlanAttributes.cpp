@@ -116,6 +116,9 @@ void cq::setPlanAttr(Operation *module, const Plan &plan) {
         add("cherries", CherriesAttr::get(context, entry.cherries));
         add("criterion", CriterionAttr::get(context, entry.criterion));
       }
+      if (entry.wide)
+        add("wide_rows", b.getDenseI64ArrayAttr(
+                             {entry.wide.count, int64_t(entry.wide.bits)}));
     }
     if (!entry.reason.empty())
       add("reason", b.getStringAttr(entry.reason));
@@ -185,6 +188,14 @@ llvm::Expected<Plan> cq::getPlanAttr(Operation *module) {
       entry.cherries = cherries.getSpec();
     if (auto criterion = fields.getAs<CriterionAttr>("criterion"))
       entry.criterion = criterion.getCriterion();
+    if (Attribute attribute = fields.get("wide_rows")) {
+      auto wide = dyn_cast<DenseI64ArrayAttr>(attribute);
+      if (!wide || wide.size() != 2 || wide[1] < 0 || wide[1] > 8)
+        return llvm::createStringError("'cq.plan' has wide rows for '" +
+                                       entry.weight +
+                                       "' that are not [count, bits]");
+      entry.wide = {wide[0], static_cast<unsigned>(wide[1])};
+    }
     if (auto reason = fields.getAs<StringAttr>("reason"))
       entry.reason = reason.getValue().str();
     if (auto candidates = fields.getAs<ArrayAttr>("candidates"))

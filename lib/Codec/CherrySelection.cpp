@@ -149,6 +149,7 @@ llvm::Error CherryScores::prepare(CherryCriterion which, const Scheme &scheme) {
   if (criterion == CherryCriterion::QuantError) {
     QuantizerInputs options;
     options.threads = inputs.threads;
+    options.segments = inputs.segments;
     auto result =
         quantizeWeight(w, n, k, scheme, QuantizerKind::RTN, nullptr, options);
     if (!result)

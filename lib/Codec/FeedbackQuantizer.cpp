@@ -27,9 +27,10 @@ namespace {
 /// the algorithm on them. One a thread, used again for the next rows.
 class Panel {
 public:
-  Panel(QuantizedWeight &q, const float *w, const CherryPositions *cherries,
-        const SecondMoments &moments, const GPTQOptions &options,
-        const FeedbackKernels &kernels);
+  /// `scheme`: of its rows.
+  Panel(QuantizedWeight &q, const Scheme &scheme, const float *w,
+        const CherryPositions *cherries, const SecondMoments &moments,
+        const GPTQOptions &options, const FeedbackKernels &kernels);
 
   /// Rows [begin, end).
   void run(int64_t begin, int64_t end, float *cherryValues, RowErrors &errors);
@@ -47,7 +48,7 @@ private:
   PanelColumns columnsFrom(int64_t column);
   /// The code that stands for level `shift` in a group [row, group].
   float offsetOf(int64_t index) const {
-    return q.zeros.empty() ? static_cast<float>(1 << (q.scheme.bits - 1))
+    return q.zeros.empty() ? static_cast<float>(1 << (scheme.bits - 1))
                            : static_cast<float>(q.zeros[index]);
   }
 
@@ -65,6 +66,7 @@ private:
             const RowErrors &errors);
 
   QuantizedWeight &q;
+  const Scheme scheme; ///< of the panel's rows
   const float *source;
   const CherryPositions *cherries;
   const SecondMoments &moments;
@@ -82,12 +84,12 @@ private:
 
 } // namespace
 
-Panel::Panel(QuantizedWeight &q, const float *w,
+Panel::Panel(QuantizedWeight &q, const Scheme &scheme, const float *w,
              const CherryPositions *cherries, const SecondMoments &moments,
              const GPTQOptions &options, const FeedbackKernels &kernels)
-    : q(q), source(w), cherries(cherries), moments(moments), options(options),
-      kernels(kernels), k(q.k), levels(levelsOf(q.scheme)) {
-  int64_t length = q.scheme.groupLength(k), count = q.scheme.numGroups(k);
+    : q(q), scheme(scheme), source(w), cherries(cherries), moments(moments),
+      options(options), kernels(kernels), k(q.k), levels(levelsOf(scheme)) {
+  int64_t length = scheme.groupLength(k), count = scheme.numGroups(k);
   for (Rows *rows :
        {&this->w, &delta, &level, &placedW, &placedDelta, &placedLevel})
     rows->resize(k * panelRows);
@@ -228,7 +230,7 @@ void Panel::refit(Group &group) {
     if (old == 0 || !(square[row] > 0))
       continue;
     float best = old + cross[row] / square[row];
-    float next = roundScale(best, q.scheme.scaleType);
+    float next = roundScale(best, scheme.scaleType);
     // The error is a parabola around `best`: nearer is better.
     if (next == 0 || !isFinite(next) ||
         !(std::fabs(next - best) < std::fabs(old - best)))
@@ -332,11 +334,13 @@ RowErrors detail::compensate(QuantizedWeight &q, const float *w,
   cherryValues.resize(cherries ? cherries->spec.numDeltas(q.n, q.k) : 0);
   RowErrors errors{std::vector<float>(q.n), std::vector<float>(q.n)};
   // Some panels a task, which share its memory.
-  parallelForRows(q.n, 4 * panelRows, threads, [&](int64_t begin, int64_t end) {
-    Panel panel(q, w, cherries, moments, options, kernels);
-    for (int64_t row = begin; row < end; row += panelRows)
-      panel.run(row, std::min(row + panelRows, end), cherryValues.data(),
-                errors);
+  forSegments(q, 4 * panelRows, threads, [&](const Scheme &scheme) {
+    return [&, scheme](int64_t begin, int64_t end) {
+      Panel panel(q, scheme, w, cherries, moments, options, kernels);
+      for (int64_t row = begin; row < end; row += panelRows)
+        panel.run(row, std::min(row + panelRows, end), cherryValues.data(),
+                  errors);
+    };
   });
   return errors;
 }

@@ -63,6 +63,18 @@ llvm::Error Layout::check(int64_t n, int64_t k) const {
   return llvm::Error::success();
 }
 
+llvm::Error Layout::checkWidths(const Scheme &scheme) const {
+  if (segments.empty() || segments.back().bits != scheme.bits)
+    return detail::makeError(
+        "the last rows of the layout must have the " + Twine(scheme.bits) +
+        " bits of the scheme" +
+        (segments.empty() ? Twine() : ", not " + Twine(segments.back().bits)));
+  for (const RowSegment &segment : segments)
+    if (llvm::Error error = scheme.withBits(segment.bits).check())
+      return error;
+  return llvm::Error::success();
+}
+
 int64_t Layout::rowBytes(int64_t k, unsigned bits) const {
   return detail::ceilDiv(k * bits, 8);
 }
@@ -105,5 +117,6 @@ PlaneBytes mlir::cq::planeBytes(int64_t n, int64_t k, const Scheme &scheme,
   bytes.zeros = scheme.hasZeroPoints() ? entries : 0;
   bytes.cherryColumns = cherries.numColumns(n, k) * cherries.columnBytes();
   bytes.cherryDeltas = cherries.numDeltas(n, k) * 2;
+  bytes.rowOrder = layout.permuted ? n * Layout::orderEntryBytes(n) : 0;
   return bytes;
 }

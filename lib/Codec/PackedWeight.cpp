@@ -53,6 +53,20 @@ void mlir::cq::decodeScales(const uint8_t *in, int64_t count, ScaleType type,
   }
 }
 
+static void writeOrder(uint8_t *out, int64_t n, int64_t row, uint32_t value) {
+  unsigned bytes = Layout::orderEntryBytes(n);
+  for (unsigned i = 0; i < bytes; ++i)
+    out[row * bytes + i] = static_cast<uint8_t>(value >> (8 * i));
+}
+
+static uint32_t readOrder(const uint8_t *in, int64_t n, int64_t row) {
+  unsigned bytes = Layout::orderEntryBytes(n);
+  uint32_t value = 0;
+  for (unsigned i = 0; i < bytes; ++i)
+    value |= static_cast<uint32_t>(in[row * bytes + i]) << (8 * i);
+  return value;
+}
+
 PackedWeight mlir::cq::packWeight(const QuantizedWeight &q,
                                   const CherryPositions *cherries,
                                   const Layout &layout) {
@@ -80,6 +94,11 @@ PackedWeight mlir::cq::packWeight(const QuantizedWeight &q,
     }
   p.scales.resize(bytes.scales);
   encodeScales(scales.data(), entries, q.scheme.scaleType, p.scales.data());
+
+  assert(layout.permuted == !q.order.empty() && "layout of another weight");
+  p.rowOrder.resize(bytes.rowOrder);
+  for (size_t row = 0; row < q.order.size(); ++row)
+    writeOrder(p.rowOrder.data(), q.n, row, q.order[row]);
 
   if (cherries) {
     assert(static_cast<int64_t>(q.deltas.size()) * 2 == bytes.cherryDeltas &&
@@ -111,11 +130,8 @@ static llvm::Error checkPlanes(const PackedWeight &p) {
     return error;
   if (llvm::Error error = p.cherries.check(p.n, p.k))
     return error;
-  for (const RowSegment &segment : p.layout.segments)
-    if (segment.bits != p.scheme.bits)
-      return detail::makeError("the layout has rows of " + Twine(segment.bits) +
-                               " bits, but the scheme has " +
-                               Twine(p.scheme.bits));
+  if (llvm::Error error = p.layout.checkWidths(p.scheme))
+    return error;
   PlaneBytes bytes = planeBytes(p.n, p.k, p.scheme, p.layout, p.cherries);
   if (llvm::Error error = checkPlane("codes", p.codes, bytes.codes))
     return error;
@@ -126,7 +142,26 @@ static llvm::Error checkPlanes(const PackedWeight &p) {
   if (llvm::Error error =
           checkPlane("cherry columns", p.cherryColumns, bytes.cherryColumns))
     return error;
+  if (llvm::Error error = checkPlane("row order", p.rowOrder, bytes.rowOrder))
+    return error;
   return checkPlane("cherry deltas", p.cherryDeltas, bytes.cherryDeltas);
+}
+
+/// The row order of a weight whose planes have their sizes.
+static llvm::Expected<std::vector<uint32_t>>
+readRowOrder(const PackedWeight &p) {
+  std::vector<uint32_t> order(p.layout.permuted ? p.n : 0);
+  std::vector<bool> seen(order.size());
+  for (size_t row = 0; row < order.size(); ++row) {
+    order[row] = readOrder(p.rowOrder.data(), p.n, row);
+    if (order[row] >= seen.size() || seen[order[row]])
+      return detail::makeError("the row order names row " + Twine(order[row]) +
+                               (order[row] >= seen.size()
+                                    ? " of a weight of " + Twine(p.n) + " rows"
+                                    : Twine(" twice")));
+    seen[order[row]] = true;
+  }
+  return order;
 }
 
 llvm::Expected<QuantizedWeight>
@@ -139,8 +174,14 @@ mlir::cq::unpackWeight(const PackedWeight &p, CherryPositions *cherries) {
     return std::move(error);
   if (cherries)
     *cherries = std::move(positions);
+  llvm::Expected<std::vector<uint32_t>> order = readRowOrder(p);
+  if (!order)
+    return order.takeError();
 
   QuantizedWeight q;
+  q.order = std::move(*order);
+  if (p.layout.isMixed())
+    q.segments = p.layout.segments;
   q.n = p.n;
   q.k = p.k;
   q.scheme = p.scheme;

@@ -137,13 +137,14 @@ static llvm::Error computeDeltas(QuantizedWeight &q, const float *w,
   const Scheme &scheme = q.scheme;
   int64_t k = q.k, groups = scheme.numGroups(k);
   std::string problem;
-  for (int64_t row = 0; row < q.n && problem.empty(); ++row)
+  for (int64_t row = 0; row < q.n && problem.empty(); ++row) {
+    const Scheme rowScheme = q.schemeOf(row);
     detail::forEachCherry(
         cherries.spec, cherries.columns.data(), q.n, k, row,
         [&](int64_t column, int64_t index) {
           int64_t g = row * groups + column / scheme.groupLength(k);
-          float level = decode(scheme, q.codes[row * k + column], q.scales[g],
-                               q.zeros.empty() ? 0 : q.zeros[g]);
+          float level = decode(rowScheme, q.codes[row * k + column],
+                               q.scales[g], q.zeros.empty() ? 0 : q.zeros[g]);
           float value = values ? values[index] : w[row * k + column];
           q.deltas[index] = detail::f32ToF16(value - level);
           if ((q.deltas[index] & 0x7c00) == 0x7c00 && problem.empty())
@@ -152,6 +153,7 @@ static llvm::Error computeDeltas(QuantizedWeight &q, const float *w,
                        ", too far from its code for an f16 delta")
                           .str();
         });
+  }
   return problem.empty() ? llvm::Error::success() : detail::makeError(problem);
 }
 
@@ -163,6 +165,8 @@ mlir::cq::quantizeWeight(const float *w, int64_t n, int64_t k,
   if (llvm::Error error = scheme.check())
     return std::move(error);
   if (llvm::Error error = detail::checkShape(n, k))
+    return std::move(error);
+  if (llvm::Error error = detail::checkSegments(inputs.segments, n, scheme))
     return std::move(error);
   bool feedback = quantizer == QuantizerKind::GPTQ;
   if (feedback && (!inputs.moments || inputs.moments->columns() != k))
@@ -185,6 +189,7 @@ mlir::cq::quantizeWeight(const float *w, int64_t n, int64_t k,
   q.n = n;
   q.k = k;
   q.scheme = scheme;
+  q.segments.assign(inputs.segments.begin(), inputs.segments.end());
   int64_t groups = scheme.numGroups(k);
   q.codes.resize(n * k);
   q.scales.resize(n * groups);
@@ -193,30 +198,32 @@ mlir::cq::quantizeWeight(const float *w, int64_t n, int64_t k,
   if (cherries)
     q.deltas.resize(cherries->spec.numDeltas(n, k));
 
-  detail::RowQuantizer rows(k, scheme, quantizer, columnWeights, inputs.search);
   FirstError faults;
-  detail::parallelForRows(
-      n, 16, inputs.threads, [&](int64_t begin, int64_t end) {
-        detail::RowQuantizer::Scratch scratch;
-        std::vector<uint8_t> isCherry(cherries ? k : 0);
-        for (int64_t row = begin; row < end; ++row) {
-          auto mark = [&](uint8_t value) {
-            if (cherries)
-              detail::forEachCherry(
-                  cherries->spec, cherries->columns.data(), n, k, row,
-                  [&](int64_t column, int64_t) { isCherry[column] = value; });
-          };
-          mark(1);
-          std::optional<detail::RowFault> fault = rows.quantize(
-              w + row * k, cherries ? isCherry.data() : nullptr,
-              q.codes.data() + row * k, q.scales.data() + row * groups,
-              scheme.hasZeroPoints() ? q.zeros.data() + row * groups : nullptr,
-              scratch);
-          if (fault)
-            return faults.report(row, describe(*fault, row, scheme));
-          mark(0);
-        }
-      });
+  detail::forSegments(q, 16, inputs.threads, [&](const Scheme &rowScheme) {
+    auto rows = std::make_shared<detail::RowQuantizer>(
+        k, rowScheme, quantizer, columnWeights, inputs.search);
+    return [&, rows, rowScheme](int64_t begin, int64_t end) {
+      detail::RowQuantizer::Scratch scratch;
+      std::vector<uint8_t> isCherry(cherries ? k : 0);
+      for (int64_t row = begin; row < end; ++row) {
+        auto mark = [&](uint8_t value) {
+          if (cherries)
+            detail::forEachCherry(
+                cherries->spec, cherries->columns.data(), n, k, row,
+                [&](int64_t column, int64_t) { isCherry[column] = value; });
+        };
+        mark(1);
+        std::optional<detail::RowFault> fault = rows->quantize(
+            w + row * k, cherries ? isCherry.data() : nullptr,
+            q.codes.data() + row * k, q.scales.data() + row * groups,
+            scheme.hasZeroPoints() ? q.zeros.data() + row * groups : nullptr,
+            scratch);
+        if (fault)
+          return faults.report(row, describe(*fault, row, rowScheme));
+        mark(0);
+      }
+    };
+  });
   if (llvm::Error error = faults.take())
     return std::move(error);
   std::vector<float> values;
@@ -245,7 +252,7 @@ float mlir::cq::decode(const Scheme &scheme, uint8_t code, float scale,
 }
 
 void detail::decodeRow(const QuantizedWeight &q, int64_t row, float *out) {
-  const Scheme &scheme = q.scheme;
+  const Scheme scheme = q.schemeOf(row);
   int64_t groups = scheme.numGroups(q.k), length = scheme.groupLength(q.k);
   const uint8_t *codes = q.codes.data() + row * q.k;
   for (int64_t g = 0; g < groups; ++g) {
@@ -270,7 +277,7 @@ void mlir::cq::dequantizeWeight(const QuantizedWeight &q,
                                 unsigned threads) {
   detail::parallelForRows(q.n, 64, threads, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      float *to = out + row * q.k;
+      float *to = out + q.originOf(row) * q.k;
       detail::decodeRow(q, row, to);
       if (cherries)
         detail::forEachCherry(cherries->spec, cherries->columns.data(), q.n,

@@ -79,11 +79,12 @@ CQ_INLINE float cherryBody(const float *x, const QuantizedWeight &w,
 
 CQ_INLINE void int8Body(const QuantizedActivations &x, const QuantizedWeight &w,
                         float *y) {
-  const Scheme &scheme = w.scheme;
-  int64_t groups = scheme.numGroups(w.k), length = scheme.groupLength(w.k);
+  int64_t groups = w.scheme.numGroups(w.k), length = w.scheme.groupLength(w.k);
   int64_t actGroups = detail::ceilDiv(w.k, x.group);
-  bool halfStep = scheme.grid == Grid::HalfStep;
-  for (int64_t row = 0; row < w.n; ++row)
+  bool halfStep = w.scheme.grid == Grid::HalfStep;
+  for (int64_t row = 0; row < w.n; ++row) {
+    const Scheme scheme = w.schemeOf(row);
+    const int64_t origin = w.originOf(row);
     for (int64_t t = 0; t < x.m; ++t) {
       float acc = 0;
       for (int64_t a = 0; a < actGroups; ++a) {
@@ -100,25 +101,26 @@ CQ_INLINE void int8Body(const QuantizedActivations &x, const QuantizedWeight &w,
           dot = 2 * dot - scheme.maxCode() * sum;
           scale *= 0.5f;
         } else {
-          int32_t origin = scheme.grid == Grid::Affine
+          int32_t offset = scheme.grid == Grid::Affine
                                ? static_cast<int32_t>(w.zeros[g])
                                : scheme.offset();
-          dot -= origin * sum;
+          dot -= offset * sum;
         }
         acc = __builtin_fmaf(static_cast<float>(dot),
                              scale * x.scales[t * actGroups + a], acc);
       }
-      y[t * w.n + row] = acc;
+      y[t * w.n + origin] = acc;
     }
+  }
 }
 
 CQ_INLINE void f32Body(const float *x, int64_t m, const QuantizedWeight &w,
                        float *y) {
-  const Scheme &scheme = w.scheme;
-  int64_t groups = scheme.numGroups(w.k), length = scheme.groupLength(w.k);
-  bool halfStep = scheme.grid == Grid::HalfStep;
+  int64_t groups = w.scheme.numGroups(w.k), length = w.scheme.groupLength(w.k);
+  bool halfStep = w.scheme.grid == Grid::HalfStep;
   std::vector<float> integers(w.k);
   for (int64_t row = 0; row < w.n; ++row) {
+    const Scheme scheme = w.schemeOf(row);
     for (int64_t c = 0; c < w.k; ++c) {
       int32_t u = w.codes[row * w.k + c];
       int32_t origin =
@@ -144,7 +146,7 @@ CQ_INLINE void f32Body(const float *x, int64_t m, const QuantizedWeight &w,
           acc[i] = __builtin_fmaf(p[i], scale, acc[i]);
       }
       for (int64_t i = 0; i < tokens; ++i)
-        y[(t + i) * w.n + row] = acc[i];
+        y[(t + i) * w.n + w.originOf(row)] = acc[i];
     }
   }
 }
@@ -179,5 +181,6 @@ void mlir::cq::referenceGemm(const float *x, int64_t m,
     return;
   for (int64_t t = 0; t < m; ++t)
     for (int64_t row = 0; row < w.n; ++row)
-      y[t * w.n + row] += cherryBody(x + t * w.k, w, *cherries, row);
+      y[t * w.n + w.originOf(row)] +=
+          cherryBody(x + t * w.k, w, *cherries, row);
 }

@@ -10,6 +10,7 @@
 #define CQ_LIB_CODEC_ROWQUANTIZER_H
 
 #include "GroupKernels.h"
+#include "Support.h"
 #include "cq/Codec/Quantizer.h"
 
 namespace mlir::cq::detail {
@@ -68,7 +69,28 @@ private:
   std::vector<float> importance; ///< column weights or ones, groups padded by 0
 };
 
-/// Decodes one row, without its cherries.
+/// Success where `segments` are none, or sum to n with possible widths.
+llvm::Error checkSegments(llvm::ArrayRef<RowSegment> segments, int64_t n,
+                          const Scheme &scheme);
+
+/// parallelForRows over the rows of `q`, one segment after another: make(scheme
+/// of the segment) gives the body for its ranges.
+template <typename Make>
+void forSegments(const QuantizedWeight &q, int64_t step, unsigned threads,
+                 Make make) {
+  RowSegment whole{q.n, q.scheme.bits};
+  llvm::ArrayRef<RowSegment> segments = q.segments;
+  int64_t first = 0;
+  for (const RowSegment &segment : segments.empty() ? whole : segments) {
+    auto body = make(q.scheme.withBits(segment.bits));
+    parallelForRows(
+        segment.rows, step, threads,
+        [&](int64_t begin, int64_t end) { body(first + begin, first + end); });
+    first += segment.rows;
+  }
+}
+
+/// Decodes one stored row, without its cherries.
 void decodeRow(const QuantizedWeight &q, int64_t row, float *out);
 
 } // namespace mlir::cq::detail

@@ -239,20 +239,46 @@ WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
       inputs->meanSquares.empty() ? nullptr : inputs->meanSquares.data();
   std::vector<double> losses;
   std::vector<float> stored(static_cast<size_t>(n) * k);
+  const float *original = w;
+  WeightFacts facts;
+  facts.n = n, facts.k = k;
   for (const StorageChoice &choice : choices) {
     auto fails = [&](llvm::Error error) {
       return llvm::createStringError("weight '" + weight + "' as " +
                                      choice.str() + ": " +
                                      llvm::toString(std::move(error)));
     };
+    // Rows of several widths are quantized in the order they are stored in.
+    PlanEntry entry = choice.entryFor(facts);
+    const float *w = original;
+    const float *fisher =
+        inputs->fisher.empty() ? nullptr : inputs->fisher.data();
+    std::vector<uint32_t> order;
+    std::vector<float> permuted, permutedFisher;
+    llvm::SmallVector<RowSegment, 1> segments;
+    if (entry.wide) {
+      auto ranked = rankRows(w, n, k, choice.scheme, entry.wide.count,
+                             {meanSquares, fisher, threads});
+      if (!ranked)
+        return fails(ranked.takeError());
+      order = std::move(*ranked);
+      segments = entry.codeLayout().segments;
+      permuted = permuteRows(w, k, order);
+      w = permuted.data();
+      if (fisher) {
+        permutedFisher = permuteRows(fisher, k, order);
+        fisher = permutedFisher.data();
+      }
+    }
     CherryPositions positions;
     bool cherries = choice.cherries.form != CherryForm::None &&
                     choice.cherries.numDeltas(n, k) != 0;
     if (cherries) {
       CherryInputs in;
       in.columnWeights = meanSquares;
-      in.fisher = inputs->fisher.empty() ? nullptr : inputs->fisher.data();
+      in.fisher = fisher;
       in.threads = threads;
+      in.segments = segments;
       auto selected = selectCherries(w, n, k, choice.cherries, choice.criterion,
                                      choice.scheme, in);
       if (!selected)
@@ -263,6 +289,7 @@ WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
     in.columnWeights = meanSquares;
     in.threads = threads;
     in.moments = inputs->moments ? &*inputs->moments : nullptr;
+    in.segments = segments;
     QuantizerKind quantizer = choice.quantizer;
     if (quantizer == QuantizerKind::GPTQ && !in.moments && in.columnWeights)
       quantizer = QuantizerKind::MSE;
@@ -270,9 +297,10 @@ WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
                                     cherries ? &positions : nullptr, in);
     if (!quantized)
       return fails(quantized.takeError());
+    quantized->order = std::move(order);
     dequantizeWeight(*quantized, cherries ? &positions : nullptr, stored.data(),
                      threads);
-    losses.push_back(lossOf(w, stored, n, k));
+    losses.push_back(lossOf(original, stored, n, k));
     if (!std::isfinite(losses.back()))
       return fails(llvm::createStringError("its loss is not finite"));
     if (decoded)

@@ -34,6 +34,7 @@ mlir::cq::readQuantizedWeight(const ParameterArchive &archive,
   packed.zeros = plane("zeros");
   packed.cherryColumns = plane("cherry_columns");
   packed.cherryDeltas = plane("cherry_deltas");
+  packed.rowOrder = plane("row_order");
   auto quantized = unpackWeight(packed, &cherries);
   if (!quantized)
     return fail("the planes of weight " + quoted(entry.weight) + " in " +

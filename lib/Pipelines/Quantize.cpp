@@ -31,6 +31,8 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
       CQMeasureLossesOptions measure;
       measure.losses = options.losses;
       measure.choices.assign(options.choices.begin(), options.choices.end());
+      measure.rowRatios.assign(options.rowRatios.begin(),
+                               options.rowRatios.end());
       measure.loss = options.loss;
       measure.statistics = options.stats;
       measure.parameters = options.parameters;
@@ -43,6 +45,7 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
     solve.bpw = options.bpw;
     solve.size = options.size;
     solve.choices.assign(options.choices.begin(), options.choices.end());
+    solve.rowRatios.assign(options.rowRatios.begin(), options.rowRatios.end());
     solve.method = options.method;
     solve.seed = options.seed;
     solve.low = options.low;
@@ -66,6 +69,7 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
     solve.cherries = options.cherries;
     solve.cherryForm = options.cherryForm;
     solve.cherryRatio = options.cherryRatio;
+    solve.rows = options.rows;
     solve.outer = options.outer;
     solve.stats = options.stats;
     solve.keep.assign(options.keep.begin(), options.keep.end());

@@ -8,6 +8,7 @@
 
 #include "Collect.h"
 #include "cq/Model/QuantizedArchive.h"
+#include "cq/Solver/StorageChoice.h"
 #include "cq/Support/BoundedJSON.h"
 #include "cq/Support/Diagnostics.h"
 #include "cq/Support/Progress.h"
@@ -21,8 +22,9 @@ using llvm::StringRef;
 
 /// Fields of a plan's entry that have columns of their own.
 static bool isShown(StringRef key) {
-  for (StringRef shown : {"weight", "shape", "reason", "keep", "scheme",
-                          "quantizer", "layout", "cherries", "bytes"})
+  for (StringRef shown :
+       {"weight", "shape", "reason", "keep", "scheme", "quantizer", "layout",
+        "cherries", "wide_rows", "bytes"})
     if (key == shown)
       return true;
   return false;
@@ -38,6 +40,8 @@ static void addEntry(const PlanEntry &entry, MatrixReport &matrix) {
   if (entry.keep)
     return;
   matrix.scheme = entry.scheme.str();
+  if (RowShare rows = RowShare::of(entry.wide, entry.n))
+    matrix.scheme += "+rows=" + rows.str();
   matrix.quantizer = stringifyQuantizerKind(entry.quantizer).str();
   matrix.bytes = entry.bytes();
   matrix.bits = 8.0 * double(matrix.bytes) / double(entry.n) / double(entry.k);

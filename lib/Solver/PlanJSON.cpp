@@ -35,6 +35,9 @@ static llvm::json::Value entryToJSON(const PlanEntry &entry) {
         {"form", stringifyCherryForm(entry.cherries.form)},
         {"count", entry.cherries.count},
         {"criterion", stringifyCherryCriterion(entry.criterion)}};
+  if (entry.wide)
+    object["wide_rows"] = llvm::json::Object{{"count", entry.wide.count},
+                                             {"bits", entry.wide.bits}};
   object["bytes"] = entry.bytes();
   if (!entry.candidates.empty()) {
     llvm::json::Array candidates;
@@ -152,8 +155,8 @@ static llvm::Expected<PlanEntry> readEntry(const llvm::json::Value &value,
   entry.keep = fields.boolean("keep");
   if (entry.keep) {
     // A weight can be turned to `keep` by adding one field.
-    for (const char *key :
-         {"scheme", "quantizer", "layout", "cherries", "bytes", "candidates"})
+    for (const char *key : {"scheme", "quantizer", "layout", "cherries",
+                            "wide_rows", "bytes", "candidates"})
       fields.ignore(key);
     if (llvm::Error error = fields.finish())
       return std::move(error);
@@ -175,6 +178,16 @@ static llvm::Expected<PlanEntry> readEntry(const llvm::json::Value &value,
         inner.oneOf<CherryCriterion>("criterion", parseCherryCriterion);
     if (llvm::Error error = inner.finish())
       return std::move(error);
+  }
+  if (const llvm::json::Object *wide = fields.child("wide_rows")) {
+    FieldReader inner(*wide, where + ", wide_rows");
+    entry.wide.count = inner.integer("count", 16, maxExtent);
+    entry.wide.bits = static_cast<unsigned>(inner.integer("bits", 3, 8));
+    if (llvm::Error error = inner.finish())
+      return std::move(error);
+    if (llvm::Error error = entry.wide.check(entry.n, entry.scheme))
+      return llvm::createStringError(where + " has impossible wide rows: " +
+                                     llvm::toString(std::move(error)));
   }
   // Written for people and for verifyPlan's comparison; not needed to apply.
   fields.ignore("bytes");

@@ -90,14 +90,14 @@ private:
   }
 
   llvm::Error addWeight(unsigned index, const WeightFacts &weight) {
-    std::optional<size_t> kept = keep.match(weight.name),
+    std::optional<size_t> left = keep.match(weight.name),
                           pinned = overrides.match(weight.name),
                           floor = floors.match(weight.name),
                           ceiling = ceilings.match(weight.name);
-    if (kept) {
+    if (left) {
       PlanEntry entry = StorageChoice().entryFor(weight, options.layout);
       entry.keep = true;
-      entry.reason = "keep " + options.keep[*kept];
+      entry.reason = "keep " + options.keep[*left];
       fixed.push_back(std::move(entry));
       return llvm::Error::success();
     }
@@ -130,6 +130,7 @@ private:
           "the measurements of weight '{0}' are of a matrix "
           "{1}x{2} and the model's is {3}x{4}; measure anew",
           weight.name, measured->n, measured->k, weight.n, weight.k));
+    std::vector<StorageChoice> kept;
     for (const StorageChoice &choice : list) {
       PlanEntry entry = choice.entryFor(weight, options.layout);
       const double *loss = measured ? measured->find(choice.str()) : nullptr;
@@ -139,11 +140,21 @@ private:
             "' as " + choice.str() +
             "; measure it (cq plan, or "
             "cq-measure-losses) or leave the choice out");
+      // Shares of rows can round to the same panels. (Weights that must share a
+      // choice by position keep them all, and those that are named.)
+      if (!options.tieFused && options.solver.low.empty() &&
+          options.solver.high.empty() &&
+          llvm::any_of(kept, [&](const StorageChoice &other) {
+            return storesEqually(entry, other.entryFor(weight, options.layout));
+          }))
+        continue;
       layer.choices.push_back({entry.bytes(), loss ? *loss : 0.0,
                                static_cast<double>(choice.scheme.bits),
                                choice.str()});
+      kept.push_back(choice);
     }
-    choices.push_back(std::move(list));
+    isPinned.push_back(pinned.has_value());
+    choices.push_back(std::move(kept));
     factOf.push_back(index);
     problem.layers.push_back(std::move(layer));
     return llvm::Error::success();
@@ -153,7 +164,7 @@ private:
     // A pinned layer has a list of its own and moves with nobody.
     std::map<int64_t, std::vector<unsigned>> shared, fused;
     for (unsigned l = 0; l < factOf.size(); ++l) {
-      if (problem.layers[l].choices.size() != options.choices.size())
+      if (isPinned[l])
         continue;
       if (int64_t id = facts[factOf[l]].sharedArgument; id >= 0)
         shared[id].push_back(l);
@@ -298,9 +309,16 @@ private:
     }
   }
 
+  static bool storesEqually(const PlanEntry &a, const PlanEntry &b) {
+    return a.scheme == b.scheme && a.quantizer == b.quantizer &&
+           a.wide == b.wide && a.cherries == b.cherries &&
+           (a.cherries.form == CherryForm::None || a.criterion == b.criterion);
+  }
+
   llvm::ArrayRef<WeightFacts> facts;
   const Measurements &measurements;
   const RatioPlanOptions &options;
+  std::vector<bool> isPinned; ///< by layer
   NamePatterns keep, overrides, floors, ceilings;
 };
 

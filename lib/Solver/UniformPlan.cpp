@@ -50,6 +50,13 @@ static PlanEntry decide(const WeightFacts &weight,
   } else {
     entry.scheme = options.scheme;
     entry.reason = "uniform";
+    if (options.rows) {
+      entry.wide = {WideRows::roundedCount(options.rows.numerator,
+                                           options.rows.denominator, weight.n),
+                    options.rows.bits};
+      if (!entry.wide)
+        entry.reason += ", too few rows for some to be wider";
+    }
   }
   if (options.cherryForm == CherryForm::None)
     return entry;
@@ -71,6 +78,10 @@ llvm::Expected<Plan> mlir::cq::solveUniform(llvm::ArrayRef<WeightFacts> facts,
       !(options.cherryRatio > 0 && options.cherryRatio <= 0.5))
     return llvm::createStringError(
         "the cherry ratio must be above 0 and at most 0.5");
+  if (options.rows)
+    if (llvm::Error error =
+            WideRows{16, options.rows.bits}.check(INT64_MAX, options.scheme))
+      return std::move(error);
   NamePatterns keep, overrides;
   for (const std::string &pattern : options.keep)
     if (llvm::Error error = keep.add(pattern))

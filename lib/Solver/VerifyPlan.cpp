@@ -47,9 +47,16 @@ static int64_t countBytes(const PlanEntry &entry) {
   int64_t length = scheme.group == 0 ? entry.k : scheme.group;
   int64_t groups = roundUp(entry.k, length) / length;
 
-  int64_t codes = panels ? rows * roundUp(entry.k, unitColumns(scheme.bits)) *
-                               scheme.bits / 8
-                         : rows * (roundUp(entry.k * scheme.bits, 8) / 8);
+  auto codesOf = [&](int64_t count, unsigned bits) {
+    return panels ? count * roundUp(entry.k, unitColumns(bits)) * bits / 8
+                  : count * (roundUp(entry.k * bits, 8) / 8);
+  };
+  // Wide rows are whole panels, so the padding is all the others'.
+  int64_t codes = codesOf(rows - entry.wide.count, scheme.bits), order = 0;
+  if (entry.wide.count != 0) {
+    codes += codesOf(entry.wide.count, entry.wide.bits);
+    order = entry.n * (entry.n > 65536 ? 4 : 2); // a row number each
+  }
   int64_t scales = rows * groups * (scheme.scaleType == ScaleType::F32 ? 4 : 2);
   int64_t zeros = scheme.grid == Grid::Affine ? rows * groups : 0;
 
@@ -69,7 +76,7 @@ static int64_t countBytes(const PlanEntry &entry) {
                entry.cherries.count * 3;
     break;
   }
-  return codes + scales + zeros + cherries;
+  return codes + scales + zeros + cherries + order;
 }
 
 static llvm::Error verifyEntry(const PlanEntry &entry,
@@ -89,6 +96,12 @@ static llvm::Error verifyEntry(const PlanEntry &entry,
   if (llvm::Error error = entry.scheme.check())
     return fail("has an impossible scheme: " +
                 llvm::toString(std::move(error)));
+  if (llvm::Error error = entry.wide.check(entry.n, entry.scheme))
+    return fail("has impossible wide rows: " +
+                llvm::toString(std::move(error)));
+  if (entry.wide && weight.feedsGather)
+    return fail("has wide rows, but its rows are looked up (an embedding), and "
+                "a lookup needs them in order; remove 'wide_rows'");
   if (llvm::Error error = entry.codeLayout().check(entry.n, entry.k))
     return fail("has an impossible layout: " +
                 llvm::toString(std::move(error)));

@@ -90,8 +90,9 @@ private:
     auto product = MatmulOp::create(
         b, op.getLoc(), op.getInit().getType(), x, codes, scales, sums,
         op.getCodes(), op.getScales(), op.getZeros(), op.getCherryColumns(),
-        op.getCherryDeltas(), op.getInit(), op.getScheme(), op.getLayout(),
-        op.getCherriesAttr(), ActivationAttr::get(op.getContext(), wanted));
+        op.getCherryDeltas(), op.getRowOrder(), op.getInit(), op.getScheme(),
+        op.getLayout(), op.getCherriesAttr(),
+        ActivationAttr::get(op.getContext(), wanted));
     op->replaceAllUsesWith(product);
     op->erase();
     ++numProducts;

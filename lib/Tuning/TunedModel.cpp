@@ -21,6 +21,10 @@ llvm::Error TunedModel::load(const PlanEntry &entry,
                                    archive->path() + ": " +
                                    llvm::toString(std::move(error)));
   };
+  if (isTrained && entry.wide)
+    return fails(llvm::createStringError(
+        "it has rows of several widths, which cannot be tuned yet; quantize "
+        "without --rows and --row-ratios"));
   CherryPositions cherries;
   llvm::Expected<QuantizedWeight> quantized =
       readQuantizedWeight(*archive, entry, cherries);

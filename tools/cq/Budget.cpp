@@ -46,6 +46,11 @@ tool::BudgetOptions::BudgetOptions(cl::SubCommand &command,
                        "SCHEME[/QUANTIZER][/FORM COUNT-CRITERION],… e.g. "
                        "b3-g128/gptq,b4-g64/gptq/slot1-impact"),
               cl::sub(command), cl::cat(category)),
+      rowRatios("row-ratios",
+                cl::desc("Shares of rows to store wider, SHARE[:BITS],… e.g. "
+                         "1/8,1/4,1/2 (one width up): further ways to store a "
+                         "weight of up to 4 bits"),
+                cl::sub(command), cl::cat(category)),
       method(
           "method",
           cl::desc("exact (default), bound, greedy, uniform, lim, zd, index, "
@@ -135,6 +140,7 @@ tool::BudgetOptions::pipelineOptions(llvm::StringRef archive,
   options.add("losses", lossesPath(archive, stats));
   options.add("loss", loss);
   options.add("choices", choices);
+  options.add("row-ratios", rowRatios);
   options.add("method", method);
   options.add("seed", seed);
   options.add("low", low);

@@ -30,8 +30,8 @@ struct BudgetOptions {
                   llvm::StringRef overrides) const;
   std::string lossesPath(llvm::StringRef archive, llvm::StringRef stats) const;
 
-  llvm::cl::opt<std::string> bpw, size, losses, loss, choices, method, seed,
-      low, high, tie, floors, ceilings, overrideFile;
+  llvm::cl::opt<std::string> bpw, size, losses, loss, choices, rowRatios,
+      method, seed, low, high, tie, floors, ceilings, overrideFile;
   llvm::cl::opt<bool> noInteractions;
 };
 

@@ -64,11 +64,9 @@ static void printTable(const Plan &plan) {
   for (const PlanEntry &entry : plan.entries) {
     std::string what = entry.keep ? "kept" : StorageChoice::of(entry).str();
     std::string loss = "";
-    for (const PlanCandidate &candidate : entry.candidates)
-      if (!entry.keep && candidate.bytes == entry.bytes() &&
-          StorageChoice::of(entry).scheme.str() ==
-              llvm::StringRef(candidate.choice).split('/').first)
-        loss = llvm::formatv("{0}", llvm::format("%.3g", candidate.loss));
+    if (const PlanCandidate *chosen =
+            entry.keep ? nullptr : chosenCandidate(entry))
+      loss = llvm::formatv("{0}", llvm::format("%.3g", chosen->loss));
     llvm::outs() << llvm::formatv(
         "{0,-32} {1,12} {2,-40} {3,12} {4,6:f3} {5,10}\n", entry.weight,
         std::to_string(entry.n) + "x" + std::to_string(entry.k), what,

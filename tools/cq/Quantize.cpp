@@ -96,6 +96,11 @@ static cl::opt<std::string>
              cl::desc("What makes a cherry: magnitude, quant-error, "
                       "activation or impact"),
              cl::sub(command), cl::cat(options));
+static cl::opt<std::string>
+    rows("rows", cl::value_desc("share:bits"),
+         cl::desc("Rows of the largest impact that get more bits, e.g. 1/8:4 "
+                  "(whole panels of 16 rows)"),
+         cl::sub(command), cl::cat(options));
 static cl::opt<std::string> keep("keep",
                                  cl::desc("Leave weights of matching names as "
                                           "they are (REGEX,REGEX…)"),
@@ -121,7 +126,7 @@ quantizePipeline(llvm::StringRef planOut, llvm::StringRef parameters,
                  llvm::StringRef parametersOut) {
   if (budget.given())
     for (auto *option : {&bits, &groupSize, &grid, &scale, &quantizer,
-                         &cherryForm, &cherryRatio, &cherries, &plan})
+                         &cherryForm, &cherryRatio, &cherries, &rows, &plan})
       if (!option->empty())
         return llvm::createStringError(
             "--" + option->ArgStr +
@@ -139,6 +144,7 @@ quantizePipeline(llvm::StringRef planOut, llvm::StringRef parameters,
         {"cherry-form", cherryForm},
         {"cherry-ratio", cherryRatio},
         {"cherries", cherries},
+        {"rows", rows},
         {"outer", outer},
         {"activations", activations},
         {"keep", keep},
@@ -160,6 +166,10 @@ static void printSummary(const Plan &plan) {
   llvm::SmallVector<std::pair<std::string, Class>> lines;
   for (const PlanEntry &entry : plan.entries) {
     std::string what = entry.keep ? "kept" : entry.scheme.str();
+    // The share rounds differently in each weight; the width is what they
+    // share.
+    if (!entry.keep && entry.wide)
+      what += " + rows at " + std::to_string(entry.wide.bits) + " bits";
     if (!entry.keep && entry.cherries.form != CherryForm::None)
       what += " + " + std::to_string(entry.cherries.count) + " " +
               stringifyCherryForm(entry.cherries.form).str() + " cherries";

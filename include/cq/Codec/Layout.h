@@ -18,7 +18,10 @@
 //             zero points [ceil(N/16), groups, 16]. Both streams 64-byte
 //             aligned.
 //
-// A layout lists row segments (rows, bits), one until mixed rows arrive.
+// A layout lists row segments (rows, bits): consecutive stored rows of one
+// width. Scales, zero points and cherries go on through all segments. Where
+// rows are `permuted`, stored row s is row order[s] of W, and the order is a
+// plane of its own: u16 [N], u32 above 65536 rows, little-endian.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,6 +30,7 @@
 
 #include "cq/Codec/Scheme.h"
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 
 namespace mlir::cq {
@@ -75,11 +79,22 @@ struct PanelUnit {
 struct Layout {
   LayoutKind kind = LayoutKind::Panel16;
   llvm::SmallVector<RowSegment, 1> segments;
+  bool permuted = false; ///< stored rows are not in the order of W
+
+  /// Whether segments differ in width.
+  bool isMixed() const {
+    return llvm::any_of(segments, [&](const RowSegment &segment) {
+      return segment.bits != segments.front().bits;
+    });
+  }
 
   static Layout uniform(LayoutKind kind, int64_t rows, unsigned bits);
 
   /// Success, or one sentence; `n`, `k` may be hostile (overflow is an error).
   llvm::Error check(int64_t n, int64_t k) const;
+  /// Success where the last rows have the scheme's bits and the grid exists at
+  /// the width of every segment.
+  llvm::Error checkWidths(const Scheme &scheme) const;
   /// Exact bytes of the code plane, padding included.
   int64_t codeBytes(int64_t n, int64_t k) const;
   /// Entries (not bytes) of the scale plane and of the zero-point plane.
@@ -90,6 +105,8 @@ struct Layout {
   /// Index into the scale plane of row n, group g.
   int64_t scaleIndex(int64_t n, int64_t g, int64_t numRows, int64_t k,
                      const Scheme &scheme) const;
+  /// Bytes of one entry of the row order of N = n rows.
+  static unsigned orderEntryBytes(int64_t n) { return n > 65536 ? 4 : 2; }
 
   /// codes: u8 [N, K], one code a byte, row-major → packed (codeBytes long,
   /// padding written as 0).
@@ -99,15 +116,16 @@ struct Layout {
               uint8_t *codes) const;
 
   bool operator==(const Layout &o) const {
-    return kind == o.kind && segments == o.segments;
+    return kind == o.kind && segments == o.segments && permuted == o.permuted;
   }
 };
 
 /// Bytes of every plane of a weight W [n, k]; `total()` is what files hold.
 struct PlaneBytes {
   int64_t codes = 0, scales = 0, zeros = 0, cherryColumns = 0, cherryDeltas = 0;
+  int64_t rowOrder = 0;
   int64_t total() const {
-    return codes + scales + zeros + cherryColumns + cherryDeltas;
+    return codes + scales + zeros + cherryColumns + cherryDeltas + rowOrder;
   }
   double bitsPerWeight(int64_t n, int64_t k) const {
     return 8.0 * static_cast<double>(total()) /

@@ -57,6 +57,8 @@ struct QuantizerInputs {
   ScaleSearch search = {};
   const SecondMoments *moments = nullptr; ///< of the input, for gptq
   GPTQOptions gptq = {};
+  /// Widths of consecutive rows; empty: all have the scheme's.
+  llvm::ArrayRef<RowSegment> segments = {};
 };
 
 /// What makes a weight a cherry.
@@ -86,7 +88,8 @@ struct CherryInputs {
   const float *fisher = nullptr;        ///< E[g²] [n, k]
   /// [n, k], not negative, larger = keep; overrides the criterion.
   const float *scores = nullptr;
-  unsigned threads = 0; ///< 0: all
+  unsigned threads = 0;                     ///< 0: all
+  llvm::ArrayRef<RowSegment> segments = {}; ///< as QuantizerInputs'
 };
 
 /// Positions of the cherries of W [n, k] in the index plane's order
@@ -96,7 +99,8 @@ struct CherryPositions {
   std::vector<uint8_t> columns;
 };
 
-/// Unpacked result: one code a byte.
+/// Unpacked result: one code a byte. Rows are in the order in which they are
+/// stored, which `order` says, where it is not that of W (MixedRows.h).
 struct QuantizedWeight {
   int64_t n = 0, k = 0;
   Scheme scheme;
@@ -105,6 +109,24 @@ struct QuantizedWeight {
       scales; ///< [n, groups], already rounded to scheme.scaleType
   std::vector<uint8_t> zeros;   ///< [n, groups], affine only
   std::vector<uint16_t> deltas; ///< f16 bits, in the order of CherrySpec
+  /// Widths of consecutive rows; empty: all have the scheme's.
+  llvm::SmallVector<RowSegment, 1> segments = {};
+  /// Row s here is row order[s] of W; empty: row s.
+  std::vector<uint32_t> order = {};
+
+  /// The scheme with the width of a stored row.
+  Scheme schemeOf(int64_t row) const {
+    for (const RowSegment &segment : segments) {
+      if (row < segment.rows)
+        return scheme.withBits(segment.bits);
+      row -= segment.rows;
+    }
+    return scheme;
+  }
+  /// The row of W that a stored row is.
+  int64_t originOf(int64_t row) const {
+    return order.empty() ? row : static_cast<int64_t>(order[row]);
+  }
 };
 
 /// Selects cherries: the largest scores of each unit of the form, or the
@@ -127,7 +149,8 @@ quantizeWeight(const float *w, int64_t n, int64_t k, const Scheme &scheme,
                const CherryPositions *cherries = nullptr,
                const QuantizerInputs &inputs = {});
 
-/// Decodes to f32: out [n, k] = decoded codes, plus deltas where `cherries`.
+/// Decodes to f32: out [n, k] = decoded codes, plus deltas where `cherries`, in
+/// the order of W's rows.
 void dequantizeWeight(const QuantizedWeight &q, const CherryPositions *cherries,
                       float *out, unsigned threads = 0);
 
@@ -141,11 +164,13 @@ struct PackedWeight {
   Layout layout;
   CherrySpec cherries;
   std::vector<uint8_t> codes, scales, zeros, cherryColumns, cherryDeltas;
+  std::vector<uint8_t> rowOrder; ///< where the layout is permuted
 };
+/// `layout` has the segments of `q` and is permuted where `q` has an order.
 PackedWeight packWeight(const QuantizedWeight &q,
                         const CherryPositions *cherries, const Layout &layout);
-/// Checks every plane's size against shape, scheme and layout, and every cherry
-/// column against K, before reading a byte.
+/// Checks every plane's size against shape, scheme and layout, every cherry
+/// column against K, and that the row order is one, before reading a byte.
 llvm::Expected<QuantizedWeight> unpackWeight(const PackedWeight &p,
                                              CherryPositions *cherries);
 

@@ -8,6 +8,8 @@
 //
 // Y [m, n] = X [m, k] · Ŵᵀ with Ŵ = dequantize(codes) + cherries. The order of
 // operations is part of the definition; every kernel equals it bit for bit.
+// With rows of several widths, b is the width of the row; the result of stored
+// row s is column order[s] of Y.
 //
 // act = int8. Activation groups of `actGroup` columns (min(group, 128), and 128
 // where the weight group is the whole row). For token t and activation group a:

@@ -76,6 +76,13 @@ struct Scheme {
     return grid == Grid::Symmetric && bits > 4 ? 1 : 0;
   }
 
+  /// The same with another width: what the rows of another segment mean.
+  Scheme withBits(unsigned other) const {
+    Scheme scheme = *this;
+    scheme.bits = other;
+    return scheme;
+  }
+
   /// Success, or one sentence that says which field is out of range.
   llvm::Error check() const;
 

@@ -46,6 +46,11 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
   Option<double> cherryRatio{*this, "cherry-ratio",
                              llvm::cl::desc("Share of the weights"),
                              llvm::cl::init(solve.cherryRatio)};
+  Option<std::string> rows{
+      *this, "rows",
+      llvm::cl::desc("SHARE:BITS, e.g. 1/8:4: rows of the largest impact that "
+                     "get more bits"),
+      llvm::cl::init(solve.rows)};
   Option<std::string> outer{*this, "outer",
                             llvm::cl::desc("Scheme of embeddings and the head"),
                             llvm::cl::init(solve.outer)};
@@ -80,6 +85,10 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
   ListOption<std::string> choices{
       *this, "choices",
       llvm::cl::desc("Ways to store a weight, e.g. b3-g128/gptq/slot1-impact")};
+  ListOption<std::string> rowRatios{
+      *this, "row-ratios",
+      llvm::cl::desc("Shares of rows to store wider, SHARE[:BITS], as further "
+                     "choices")};
   Option<std::string> method{*this, "method",
                              llvm::cl::desc("How the budget is spent"),
                              llvm::cl::init("exact")};

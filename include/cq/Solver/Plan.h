@@ -17,6 +17,7 @@
 #define CQ_SOLVER_PLAN_H
 
 #include "cq/Codec/Layout.h"
+#include "cq/Codec/MixedRows.h"
 #include "cq/Codec/Quantizer.h"
 #include "llvm/Support/JSON.h"
 #include <optional>
@@ -66,12 +67,13 @@ struct PlanEntry {
   LayoutKind layout = LayoutKind::Panel16;
   CherrySpec cherries;
   CherryCriterion criterion = CherryCriterion::QuantError;
+  WideRows wide;                         ///< rows of more bits, if any
   std::string reason;                    ///< why, for people
   std::vector<PlanCandidate> candidates; ///< record; empty: there was no choice
 
   /// Exact bytes of the planes; 0 for a kept weight.
   int64_t bytes() const;
-  Layout codeLayout() const { return Layout::uniform(layout, n, scheme.bits); }
+  Layout codeLayout() const { return wide.layout(layout, n, scheme.bits); }
 };
 
 /// Totals over the quantized weights of a plan.
@@ -86,8 +88,8 @@ struct PlanTotals {
 };
 
 struct Plan {
-  /// Version 1 lacks the records and is still read.
-  static constexpr int64_t version = 2;
+  /// Version 1 lacks the records, version 2 wide rows; both are still read.
+  static constexpr int64_t version = 3;
   std::vector<PlanEntry> entries;
   std::optional<PlanDecision> decision;
 

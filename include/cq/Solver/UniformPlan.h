@@ -9,7 +9,7 @@
 #ifndef CQ_SOLVER_UNIFORMPLAN_H
 #define CQ_SOLVER_UNIFORMPLAN_H
 
-#include "cq/Solver/Plan.h"
+#include "cq/Solver/StorageChoice.h"
 
 namespace mlir::cq {
 
@@ -31,6 +31,7 @@ struct UniformPlanOptions {
   CherryForm cherryForm = CherryForm::None;
   double cherryRatio = 1.0 / 256;
   CherryCriterion criterion = CherryCriterion::QuantError;
+  RowShare rows; ///< rows of more bits, where the scheme above is used
   std::vector<std::string> keep;         ///< regular expressions
   std::vector<SchemeOverride> overrides; ///< the first that matches wins
 };

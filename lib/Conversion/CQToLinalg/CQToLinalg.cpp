@@ -37,10 +37,16 @@ void cq::populateCQToLinalgPatterns(RewritePatternSet &patterns) {
 
 /// Success, or an error on an op that has no linalg form.
 static LogicalResult checkLowerable(Operation *op) {
-  if (isa<ExtractCherriesOp>(op))
+  if (isa<ExtractCherriesOp, RankRowsOp>(op))
     return op->emitOpError("has no linalg form; cq-materialize-parameters "
                            "evaluates it when a model is quantized");
-  if (auto quantize = dyn_cast<QuantizeOp>(op))
+  auto quantize = dyn_cast<QuantizeOp>(op);
+  if (quantize && quantize.getLayout() &&
+      quantize.getLayout()->getLayout().isMixed())
+    return op->emitOpError("with rows of several widths has no linalg form; "
+                           "cq-materialize-parameters evaluates it when a "
+                           "model is quantized");
+  if (quantize)
     if (quantize.getQuantizer().getKind() != QuantizerKind::RTN)
       return op->emitOpError("with a scale search has no linalg form; "
                              "cq-materialize-parameters evaluates it when a "

@@ -36,11 +36,12 @@ struct LowerGather : OpRewritePattern<GatherOp> {
           Value row = toIndex(b, in[0]), column = index(b, rank);
           Value group =
               apply(b, groupOf(scheme, b.getAffineDimExpr(0)), column);
-          Value zero;
-          if (op.getZeros())
-            zero = unsignedToI32(b, reader.entry(b, op.getZeros(), row, group));
+          Value origin =
+              op.getZeros()
+                  ? unsignedToI32(b, reader.entry(b, op.getZeros(), row, group))
+                  : originOf(b, scheme, op.getLayout().getSegments(), row);
           Value integer = level(
-              b, scheme, reader.code(b, op.getCodes(), row, column), zero);
+              b, scheme, reader.code(b, op.getCodes(), row, column), origin);
           Value scale = reader.entry(b, op.getScales(), row, group);
           Value number = arith::SIToFPOp::create(b, b.getF32Type(), integer);
           return arith::MulFOp::create(b, step(b, scheme, scale), number);

@@ -34,8 +34,11 @@ public:
     Value y = int8 ? foldIntegers(zeros(b, op.getInit()))
                    : foldFloats(zeros(b, op.getInit()));
     CherriesAttr attribute = op.getCherriesAttr();
-    if (!attribute)
-      return y;
+    return restoreOrder(attribute ? withCherries(y, attribute) : y);
+  }
+
+private:
+  Value withCherries(Value y, CherriesAttr attribute) {
     std::optional<CherryRows> cherries =
         readCherries(b, attribute.getSpec(), op.getN(), k,
                      op.getCherryColumns(), op.getCherryDeltas());
@@ -48,7 +51,27 @@ public:
         .getResult(0);
   }
 
-private:
+  /// Each column of y takes the stored row that the order says is its own.
+  Value restoreOrder(Value stored) {
+    Value order = op.getRowOrder();
+    if (!order)
+      return stored;
+    AffineExpr token, column, row;
+    bindDims(b.getContext(), token, column, row);
+    return generic(
+        b, {stored, order}, zeros(b, sizesOf(b, stored), f32),
+        {map(b, 3, {token, row}), map(b, 3, {row}), map(b, 3, {token, column})},
+        [&](Emitter &b, ValueRange in) -> Value {
+          Value own = arith::CmpIOp::create(b, arith::CmpIPredicate::eq,
+                                            toIndex(b, in[1]), index(b, 1));
+          return arith::SelectOp::create(b, own, in[0], in[2]);
+        });
+  }
+
+  Value originOfRow(Emitter &b, Value row) {
+    return originOf(b, scheme, op.getLayout().getSegments(), row);
+  }
+
   void unpack() {
     auto logical = [&](int64_t columns, Value plane) -> Type {
       return RankedTensorType::get({op.getN(), columns},
@@ -88,13 +111,14 @@ private:
       maps.push_back(map(b, 2, {row, groupOf(scheme, column)}));
     }
     maps.push_back(whole);
-    Value levels =
-        generic(b, inputs, empty(b, sizesOf(b, codes), f32), maps,
-                [&](Emitter &b, ValueRange in) -> Value {
-                  Value zero = zeroPoints ? unsignedToI32(b, in[1]) : Value();
-                  return arith::SIToFPOp::create(
-                      b, f32, level(b, scheme, unsignedToI32(b, in[0]), zero));
-                });
+    Value levels = generic(
+        b, inputs, empty(b, sizesOf(b, codes), f32), maps,
+        [&](Emitter &b, ValueRange in) -> Value {
+          Value origin = zeroPoints ? unsignedToI32(b, in[1])
+                                    : originOfRow(b, index(b, 0));
+          return arith::SIToFPOp::create(
+              b, f32, level(b, scheme, unsignedToI32(b, in[0]), origin));
+        });
     // Zeros behind a ragged last group change nothing: fma(0, 0, p) = p.
     Value partial =
         sumGroups(op.getX(), levels, std::min(scheme.groupLength(k), k), f32,
@@ -131,8 +155,9 @@ private:
     }
     maps.push_back(map(b, 3, {m, n}));
     return generic(b, inputs, y, maps, [&](Emitter &b, ValueRange in) {
-      Value zero = zeroPoints ? unsignedToI32(b, in[4]) : Value();
-      Value integer = centred(b, in[0], in[1], zero);
+      Value origin =
+          zeroPoints ? unsignedToI32(b, in[4]) : originOfRow(b, index(b, 1));
+      Value integer = centred(b, in[0], in[1], origin);
       Value scale = arith::MulFOp::create(b, step(b, scheme, in[3]), in[2]);
       Value number = arith::SIToFPOp::create(b, f32, integer);
       return math::FmaOp::create(b, number, scale, in.back()).getResult();
@@ -140,14 +165,9 @@ private:
   }
 
   /// Σ level·code from Σ u·code and Σ code.
-  Value centred(Emitter &b, Value dot, Value sum, Value zero) {
-    Value origin = zero;
-    if (scheme.grid == Grid::Symmetric)
-      origin = constant(b, scheme.offset());
-    if (scheme.grid == Grid::HalfStep) {
+  Value centred(Emitter &b, Value dot, Value sum, Value origin) {
+    if (scheme.grid == Grid::HalfStep)
       dot = arith::MulIOp::create(b, dot, constant(b, int32_t{2}));
-      origin = constant(b, scheme.maxCode());
-    }
     return arith::SubIOp::create(b, dot, arith::MulIOp::create(b, origin, sum));
   }
 

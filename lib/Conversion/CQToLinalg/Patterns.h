@@ -27,9 +27,14 @@ void populateUnpackPatterns(RewritePatternSet &patterns);
 // The formulas of Scheme.h, inside a body
 //===----------------------------------------------------------------------===//
 
-/// The integer a code stands for, as i32: u − offset, u − z, 2u − (2^b − 1).
-/// `zero` (i32) is null except for the affine grid.
-Value level(Emitter &b, const Scheme &scheme, Value code, Value zero);
+/// The integer a code stands for, as i32: u − origin, or 2u − origin for
+/// half-step. `origin` (i32) is z for the affine grid, else originOf.
+Value level(Emitter &b, const Scheme &scheme, Value code, Value origin);
+/// The origin of a stored row on the grids without zero points: 2^(b−1), or
+/// 2^b − 1 for half-step, with the width of the row's segment. `row` may be
+/// null where there is one width.
+Value originOf(Emitter &b, const Scheme &scheme, ArrayRef<RowSegment> segments,
+               Value row);
 /// What a level is multiplied with, as f32: S, or S/2 for half-step.
 Value step(Emitter &b, const Scheme &scheme, Value scale);
 /// The group of a column; the constant 0 where a group is the whole row.

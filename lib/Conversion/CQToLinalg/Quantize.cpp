@@ -187,8 +187,9 @@ private:
   /// w − ŵ at every cherry, in the order of the plane; +0 in unused places.
   Value deltaPlane(Value codes, Value scales, Value zeroPoints) {
     CherrySpec spec = op.getCherriesAttr().getSpec();
-    Value decoded = DequantizeOp::create(b, type, codes, scales, zeroPoints,
-                                         op.getSchemeAttr());
+    Value decoded =
+        DequantizeOp::create(b, type, codes, scales, zeroPoints,
+                             op.getSchemeAttr(), op.getLayoutAttr());
     auto planeType = cast<RankedTensorType>(op.getCherryDeltas().getType());
     Value init = empty(b, append(b, {}, planeType.getShape()), b.getF16Type());
     AffineExpr row = d0.floorDiv(spec.count), at = d0;

@@ -16,17 +16,34 @@ using namespace mlir::cq;
 using namespace mlir::cq::tolinalg;
 
 Value tolinalg::level(Emitter &b, const Scheme &scheme, Value code,
-                      Value zero) {
-  switch (scheme.grid) {
-  case Grid::Symmetric:
-    return arith::SubIOp::create(b, code, constant(b, scheme.offset()));
-  case Grid::Affine:
-    return arith::SubIOp::create(b, code, zero);
-  case Grid::HalfStep:
-    break;
+                      Value origin) {
+  if (scheme.grid == Grid::HalfStep)
+    code = arith::MulIOp::create(b, code, constant(b, int32_t{2}));
+  return arith::SubIOp::create(b, code, origin);
+}
+
+Value tolinalg::originOf(Emitter &b, const Scheme &scheme,
+                         ArrayRef<RowSegment> segments, Value row) {
+  auto of = [&](unsigned bits) -> Value {
+    Scheme rows = scheme.withBits(bits);
+    return constant(b, scheme.grid == Grid::HalfStep ? rows.maxCode()
+                                                     : rows.offset());
+  };
+  // Later segments first, so that the last select is that of the first rows.
+  Value origin = of(scheme.bits);
+  int64_t end = 0;
+  for (const RowSegment &segment : segments)
+    end += segment.rows;
+  for (const RowSegment &segment : llvm::reverse(segments)) {
+    if (segment.bits != scheme.bits ||
+        !origin.getDefiningOp<arith::ConstantOp>()) {
+      Value inside = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, row,
+                                           constantIndex(b, end));
+      origin = arith::SelectOp::create(b, inside, of(segment.bits), origin);
+    }
+    end -= segment.rows;
   }
-  Value doubled = arith::MulIOp::create(b, code, constant(b, int32_t{2}));
-  return arith::SubIOp::create(b, doubled, constant(b, scheme.maxCode()));
+  return origin;
 }
 
 Value tolinalg::step(Emitter &b, const Scheme &scheme, Value scale) {
@@ -87,6 +104,9 @@ struct LowerDequantize : OpRewritePattern<DequantizeOp> {
                                 PatternRewriter &rewriter) const override {
     Emitter b(op.getLoc(), rewriter);
     Scheme scheme = op.getScheme().getScheme();
+    ArrayRef<RowSegment> segments;
+    if (LayoutAttr layout = op.getLayoutAttr())
+      segments = layout.getSegments();
     AffineExpr n, k;
     bindDims(b.getContext(), n, k);
     AffineMap whole = map(b, 2, {n, k});
@@ -102,8 +122,10 @@ struct LowerDequantize : OpRewritePattern<DequantizeOp> {
                        b.getF32Type());
     Value result =
         generic(b, inputs, init, maps, [&](Emitter &b, ValueRange in) -> Value {
-          Value zero = op.getZeros() ? unsignedToI32(b, in[2]) : Value();
-          Value integer = level(b, scheme, unsignedToI32(b, in[0]), zero);
+          Value origin = op.getZeros()
+                             ? unsignedToI32(b, in[2])
+                             : originOf(b, scheme, segments, index(b, 0));
+          Value integer = level(b, scheme, unsignedToI32(b, in[0]), origin);
           Value number = arith::SIToFPOp::create(b, b.getF32Type(), integer);
           return arith::MulFOp::create(b, step(b, scheme, in[1]), number);
         });
@@ -112,8 +134,28 @@ struct LowerDequantize : OpRewritePattern<DequantizeOp> {
   }
 };
 
+struct LowerPermuteRows : OpRewritePattern<PermuteRowsOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(PermuteRowsOp op,
+                                PatternRewriter &rewriter) const override {
+    Emitter b(op.getLoc(), rewriter);
+    Value matrix = op.getMatrix();
+    AffineExpr n, k;
+    bindDims(b.getContext(), n, k);
+    Value init = empty(b, sizesOf(b, matrix), b.getF32Type());
+    rewriter.replaceOp(
+        op, generic(b, op.getOrder(), init, {map(b, 2, {n}), map(b, 2, {n, k})},
+                    [&](Emitter &b, ValueRange in) -> Value {
+                      return extract(b, matrix,
+                                     {toIndex(b, in[0]), index(b, 1)});
+                    }));
+    return success();
+  }
+};
+
 } // namespace
 
 void tolinalg::populateUnpackPatterns(RewritePatternSet &patterns) {
-  patterns.add<LowerUnpack, LowerDequantize>(patterns.getContext());
+  patterns.add<LowerUnpack, LowerDequantize, LowerPermuteRows>(
+      patterns.getContext());
 }

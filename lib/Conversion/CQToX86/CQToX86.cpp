@@ -122,6 +122,8 @@ static std::optional<std::string> unsupported(Operation *op) {
     if (!leadingGroup(gather.getIndices(), 0) ||
         !leadingGroup(gather.getInit(), 1))
       return "its indices or rows are not contiguous: copy them first";
+    if (gather.getLayout().getPermuted())
+      return "its rows are permuted";
     return weightSpec(gather).unsupported();
   }
   auto quantize = cast<DynamicQuantizeOp>(op);
@@ -172,11 +174,13 @@ struct ConvertMatmul : KernelPattern<MatmulOp> {
                       typeOf(op.getZeros()),
                       typeOf(op.getCherryColumns()),
                       typeOf(op.getCherryDeltas()),
+                      typeOf(op.getRowOrder()),
                       typeOf(op.getInit())};
-    SmallVector<Value> args = present(
-        {x, op.getActivationCodes(), op.getActivationScales(),
-         op.getActivationSums(), op.getCodes(), op.getScales(), op.getZeros(),
-         op.getCherryColumns(), op.getCherryDeltas(), op.getInit()});
+    SmallVector<Value> args =
+        present({x, op.getActivationCodes(), op.getActivationScales(),
+                 op.getActivationSums(), op.getCodes(), op.getScales(),
+                 op.getZeros(), op.getCherryColumns(), op.getCherryDeltas(),
+                 op.getRowOrder(), op.getInit()});
     func::FuncOp kernel =
         cache.get(spec.name(), ValueRange(args).getTypes(),
                   [&](OpBuilder &b, StringRef name) {

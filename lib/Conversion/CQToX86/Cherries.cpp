@@ -152,8 +152,7 @@ void CherryTile::emit() {
     }
     Value first = e.index(0);
     for (int64_t t = 0; t < tokens; ++t) {
-      Value y = loadRows(e, args.y, {token(t), reader.row(first)}, reader,
-                         first, kRows, masked);
+      Value y = loadStored(e, args.y, token(t), reader, first, kRows, masked);
       storeRows(e, args.y, token(t), reader, first,
                 arith::AddFOp::create(e, y, sums[t]), masked);
     }

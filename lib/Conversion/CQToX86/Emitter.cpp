@@ -140,6 +140,8 @@ Value Emitter::toF32(Value value) {
 
 Value Emitter::zextI32(Value value) {
   auto [element, lanes] = elementAndLanes(value);
+  if (element.isInteger(32))
+    return value;
   Type type = lanes ? Type(vec(lanes, getI32Type())) : getI32Type();
   return arith::ExtUIOp::create(*this, type, value);
 }

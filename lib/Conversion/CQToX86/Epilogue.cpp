@@ -29,9 +29,44 @@ static Value rowMask(Emitter &e, WeightReader &reader, Value lane,
                                       reader.validRows(lane));
 }
 
+/// Columns of y of the rows from `lane` on, i32. Clamped: a damaged order gives
+/// wrong numbers, never a wild write.
+static Value columnsOf(Emitter &e, WeightReader &reader, Value lane,
+                       int64_t lanes, bool masked) {
+  Value order = e.zextI32(loadRows(e, reader.rowOrder(), reader.row(lane),
+                                   reader, lane, lanes, masked));
+  return arith::MinUIOp::create(e, order,
+                                e.constI32(reader.numRows() - 1, lanes));
+}
+
+/// The rows that exist: all of them, as a constant, unless `masked`.
+static Value existing(Emitter &e, WeightReader &reader, Value lane,
+                      int64_t lanes, bool masked) {
+  return masked ? rowMask(e, reader, lane, lanes) : e.constInt(1, 1, lanes);
+}
+
+Value mlir::cq::x86::loadStored(Emitter &e, Value y, Value token,
+                                WeightReader &reader, Value lane, int64_t lanes,
+                                bool masked) {
+  if (!reader.rowOrder())
+    return loadRows(e, y, {token, reader.row(lane)}, reader, lane, lanes,
+                    masked);
+  return vector::GatherOp::create(
+      e, e.vec(lanes, e.getF32Type()), y, ValueRange{token, e.index(0)},
+      columnsOf(e, reader, lane, lanes, masked),
+      existing(e, reader, lane, lanes, masked), e.constF32(0.0f, lanes));
+}
+
 void mlir::cq::x86::storeRows(Emitter &e, Value y, Value token,
                               WeightReader &reader, Value lane, Value value,
                               bool masked) {
+  if (reader.rowOrder()) {
+    int64_t lanes = cast<VectorType>(value.getType()).getNumElements();
+    vector::ScatterOp::create(e, Type(), y, ValueRange{token, e.index(0)},
+                              columnsOf(e, reader, lane, lanes, masked),
+                              existing(e, reader, lane, lanes, masked), value);
+    return;
+  }
   SmallVector<Value> indices{token, reader.row(lane)};
   if (!masked)
     return e.store(value, y, indices);

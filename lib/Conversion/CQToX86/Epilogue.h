@@ -18,13 +18,17 @@ namespace mlir::cq::x86 {
 void forPanelEdge(Emitter &e, WeightReader &reader,
                   llvm::function_ref<void(bool)> body);
 
-/// y[token, rows from lane on] = value.
+/// y[token, rows from lane on] = value; the rows' places in y are those that
+/// the row order names, if there is one.
 void storeRows(Emitter &e, Value y, Value token, WeightReader &reader,
                Value lane, Value value, bool masked);
 /// `lanes` elements from `indices` on, which is the reader's row of `lane` in
 /// the last one; 0 where the row does not exist.
 Value loadRows(Emitter &e, Value memref, ValueRange indices,
                WeightReader &reader, Value lane, int64_t lanes, bool masked);
+/// What storeRows has stored.
+Value loadStored(Emitter &e, Value y, Value token, WeightReader &reader,
+                 Value lane, int64_t lanes, bool masked);
 
 /// y[token … token + tokens, the 16 rows of the reader's panel] += Σ cherries ·
 /// x.

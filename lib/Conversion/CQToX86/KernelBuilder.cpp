@@ -28,6 +28,8 @@ std::string WeightSpec::name() const {
     for (const RowSegment &segment : layout.segments)
       text += "_" + std::to_string(segment.rows) + "b" +
               std::to_string(segment.bits);
+  if (layout.permuted)
+    text += "_permuted";
   if (cherries.form != CherryForm::None)
     text += "_" + stringifyCherryForm(cherries.form).str() +
             std::to_string(cherries.count);
@@ -85,7 +87,7 @@ static Type scaleElement(Builder &b, ScaleType type) {
 
 namespace {
 struct PlaneTypes {
-  MemRefType codes, scales, zeros, cherryColumns, cherryDeltas;
+  MemRefType codes, scales, zeros, cherryColumns, cherryDeltas, rowOrder;
 };
 } // namespace
 
@@ -103,6 +105,9 @@ static PlaneTypes planeTypes(MLIRContext *context, const WeightSpec &w) {
     types.cherryDeltas =
         plane({w.cherries.numDeltas(w.n, w.k)}, b.getF16Type());
   }
+  if (w.layout.permuted)
+    types.rowOrder =
+        plane({w.n}, b.getIntegerType(8 * Layout::orderEntryBytes(w.n)));
   return types;
 }
 
@@ -125,6 +130,7 @@ MatmulTypes MatmulTypes::get(MLIRContext *context, const MatmulSpec &spec) {
   types.zeros = planes.zeros;
   types.cherryColumns = planes.cherryColumns;
   types.cherryDeltas = planes.cherryDeltas;
+  types.rowOrder = planes.rowOrder;
   types.y = plane({spec.m, w.n}, b.getF32Type());
   return types;
 }
@@ -237,6 +243,7 @@ func::FuncOp mlir::cq::x86::buildMatmulKernel(OpBuilder &builder, Location loc,
       {types.zeros, &args.zeros},
       {types.cherryColumns, &args.cherryColumns},
       {types.cherryDeltas, &args.cherryDeltas},
+      {types.rowOrder, &args.rowOrder},
       {types.y, &args.y}};
   func::FuncOp func =
       createKernelFunction(builder, loc, name, slots, args.begin, args.end);

@@ -17,7 +17,7 @@ namespace mlir::cq::x86 {
 /// The memrefs of a product kernel; absent ones are null.
 struct KernelArgs {
   Value x, activationCodes, activationScales, activationSums;
-  Value codes, scales, zeros, cherryColumns, cherryDeltas, y;
+  Value codes, scales, zeros, cherryColumns, cherryDeltas, rowOrder, y;
   Value begin, end;
 };
 
@@ -64,6 +64,9 @@ public:
   const Segment &segment() const { return seg; }
   /// The weight row of a lane of the current panel.
   Value row(Value lane) { return e.add(rowBase, lane); }
+  /// Which row of W each stored row is; null where they are the same.
+  Value rowOrder() const { return args.rowOrder; }
+  int64_t numRows() const { return spec.n; }
   /// How many of the rows from `lane` on exist (may be ≤ 0).
   Value validRows(Value lane);
 

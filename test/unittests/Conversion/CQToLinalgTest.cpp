@@ -28,6 +28,10 @@ struct Case {
   bool segments;
   /// Activations of tensor type [?, K].
   bool dynamicM;
+  /// Width of the first 16 rows, where it is another.
+  unsigned wide = 0;
+  /// Rows are stored in an order of their own.
+  bool permuted = false;
 };
 
 std::string gridName(Grid grid) {
@@ -48,13 +52,15 @@ std::string layoutText(const Layout &layout) {
   for (size_t i = 0; i < layout.segments.size(); ++i)
     text += (i ? ", " : "") + std::to_string(layout.segments[i].rows) + " : " +
             std::to_string(layout.segments[i].bits);
-  return text + "]>";
+  return text + (layout.permuted ? "], permuted>" : "]>");
 }
 
 Layout layoutOf(const Case &c, LayoutKind kind) {
   Layout layout = Layout::uniform(kind, c.n, c.scheme.bits);
   if (c.segments && c.n > 16)
-    layout.segments = {{16, c.scheme.bits}, {c.n - 16, c.scheme.bits}};
+    layout.segments = {{16, c.wide ? c.wide : c.scheme.bits},
+                       {c.n - 16, c.scheme.bits}};
+  layout.permuted = c.permuted;
   return layout;
 }
 
@@ -104,10 +110,12 @@ public:
   void run() {
     planes();
     addDecode();
-    addGather();
+    if (!c.permuted)
+      addGather();
     addProducts();
     addRelayout();
-    addQuantize();
+    if (c.wide == 0)
+      addQuantize();
     std::string error = program.run();
     ASSERT_EQ(error, "");
     check();
@@ -125,8 +133,15 @@ private:
                                         CherryCriterion::Magnitude, c.scheme));
       positions = &cherries;
     }
+    QuantizerInputs inputs;
+    Layout layout = layoutOf(c, c.layout);
+    if (c.wide)
+      inputs.segments = layout.segments;
     q = llvm::cantFail(quantizeWeight(weight.data(), c.n, c.k, c.scheme,
-                                      QuantizerKind::RTN, positions));
+                                      QuantizerKind::RTN, positions, inputs));
+    // Any order will do; 7 divides no number of rows here.
+    for (int64_t row = 0; row < c.n && c.permuted; ++row)
+      q.order.push_back((7 * row + 3) % c.n);
     LayoutKind otherKind = c.layout == LayoutKind::Linear ? LayoutKind::Panel16
                                                           : LayoutKind::Linear;
     packed = packWeight(q, positions, layoutOf(c, c.layout));
@@ -148,6 +163,10 @@ private:
       deltasType = Program::shape({c.cherries.numDeltas(c.n, c.k)}, "f16");
       program.input("columns", columnsType, packed.cherryColumns.data());
       program.input("deltas", deltasType, packed.cherryDeltas.data());
+    }
+    if (c.permuted) {
+      orderType = Program::shape({c.n}, "i16");
+      program.input("order", orderType, packed.rowOrder.data());
     }
     program.input("x", Program::shape({c.m, c.k}, "f32"), x.data());
   }
@@ -173,6 +192,8 @@ private:
     if (hasCherries())
       text += " cherries(%columns, %deltas : " + tensor(columnsType) + ", " +
               tensor(deltasType) + ")";
+    if (c.permuted)
+      text += " rows(%order : " + tensor(orderType) + ")";
     return text + " ";
   }
   std::string cherryAttribute() const {
@@ -193,8 +214,8 @@ private:
     zeroIn = affine() ? " zeros(%uz : " + matrix(groups, "i8") + ")" : "";
     program.body += "%dense = cq.dequantize %u scales(%us : " +
                     matrix(groups, scaleElement) + ")" + zeroIn +
-                    " {scheme = #s} : " + matrix(c.k, "i8") + " -> " +
-                    matrix(c.k, "f32") + "\n";
+                    " {scheme = #s, layout = #l} : " + matrix(c.k, "i8") +
+                    " -> " + matrix(c.k, "f32") + "\n";
     std::string result = "dense";
     if (hasCherries()) {
       program.body += "%w = cq.scatter_cherries %dense, %columns, %deltas "
@@ -348,7 +369,9 @@ private:
   void check() {
     const CherryPositions *positions = hasCherries() ? &cherries : nullptr;
     std::vector<float> w(c.n * c.k), y(c.m * c.n), rows;
-    dequantizeWeight(q, positions, w.data());
+    QuantizedWeight stored = q;
+    stored.order.clear();
+    dequantizeWeight(stored, positions, w.data());
     expectSameBytes(decoded, w, "decoded weight");
     for (int32_t token : tokens)
       rows.insert(rows.end(), w.begin() + token * c.k,
@@ -369,6 +392,8 @@ private:
     expectSameBytes(again.scales, other.scales, "scales of the other layout");
     expectSameBytes(again.zeros, other.zeros, "zeros of the other layout");
 
+    if (c.wide)
+      return;
     std::vector<uint8_t> scales(newScales.size());
     encodeScales(q.scales.data(), static_cast<int64_t>(q.scales.size()),
                  c.scheme.scaleType, scales.data());
@@ -382,7 +407,7 @@ private:
   std::vector<float> weight, x;
   int64_t groups;
   std::string scaleElement, columnElement, codesType, scalesType, zerosType,
-      columnsType, deltasType;
+      columnsType, deltasType, orderType;
   QuantizedWeight q;
   CherryPositions cherries;
   PackedWeight packed, other, again;
@@ -399,7 +424,9 @@ std::string describe(const Case &c) {
          " cherries " + stringifyCherryForm(c.cherries.form).str() + " N " +
          std::to_string(c.n) + " K " + std::to_string(c.k) + " M " +
          std::to_string(c.m) + (c.segments ? " segments" : "") +
-         (c.dynamicM ? " dynamic" : "");
+         (c.dynamicM ? " dynamic" : "") +
+         (c.wide ? " wide " + std::to_string(c.wide) : "") +
+         (c.permuted ? " permuted" : "");
 }
 
 class CQToLinalg : public testing::TestWithParam<unsigned> {};
@@ -434,6 +461,40 @@ TEST_P(CQToLinalg, EqualsCodec) {
           return;
       }
   }
+}
+
+/// Rows of two widths, in order or not.
+TEST_P(CQToLinalg, MixedRowsEqualCodec) {
+  unsigned bits = GetParam();
+  std::mt19937 random(40 + bits);
+  const int64_t columns[] = {100, 172, 300, 31, 129, 64};
+  unsigned turn = bits;
+  for (Grid grid : {Grid::Symmetric, Grid::Affine, Grid::HalfStep})
+    for (CherryForm form : {CherryForm::None, CherryForm::Element,
+                            CherryForm::Column, CherryForm::Slot}) {
+      ++turn;
+      Case c;
+      c.scheme = {bits, 32 << (turn % 3), grid,
+                  static_cast<ScaleType>(turn % 3)};
+      c.layout = turn % 4 == 3 ? LayoutKind::Linear : LayoutKind::Panel16;
+      c.n = 17 + random() % 27;
+      c.n += c.n % 7 == 0;
+      c.k = columns[turn % 6];
+      c.m = 1 + random() % 3;
+      c.cherries = {form, form == CherryForm::None ? 0 : 1 + turn % 3};
+      c.segments = true;
+      c.dynamicM = turn % 2 == 0;
+      c.permuted = turn % 3 != 0;
+      c.wide = bits == 6 ? 8 : bits + 1 + turn % 2;
+      if (c.wide == 7)
+        c.wide = 8;
+      if (c.wide > (grid == Grid::HalfStep ? 4u : 8u))
+        continue;
+      SCOPED_TRACE(describe(c));
+      Runner(c, random).run();
+      if (HasFatalFailure())
+        return;
+    }
 }
 
 /// Infinite, tiny and missing numbers get the codes that the codec gives them.

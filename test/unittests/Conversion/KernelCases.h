@@ -25,7 +25,7 @@ struct WeightCase {
   QuantizedWeight quantized;
   CherryPositions cherries;
   std::vector<GuardedBuffer>
-      planes; ///< codes, scales[, zeros][, columns, deltas]
+      planes; ///< codes, scales[, zeros][, columns, deltas][, row order]
 
   const CherryPositions *positions() const {
     return spec.cherries.form == CherryForm::None ? nullptr : &cherries;
@@ -65,17 +65,24 @@ inline WeightCase makeWeight(int64_t n, int64_t k, const Scheme &scheme,
     else
       result.cherries = *selected;
   }
+  QuantizerInputs inputs{nullptr, 1};
+  if (layout.isMixed())
+    inputs.segments = layout.segments;
   auto quantized = quantizeWeight(w.data(), n, k, scheme, QuantizerKind::RTN,
-                                  result.positions(), {nullptr, 1});
+                                  result.positions(), inputs);
   if (!quantized) {
     ADD_FAILURE() << llvm::toString(quantized.takeError());
     return result;
   }
   result.quantized = std::move(*quantized);
+  // Any order will do; 7 divides no number of rows of these tests.
+  for (int64_t row = 0; row < n && layout.permuted; ++row)
+    result.quantized.order.push_back((7 * row + 3) % n);
   PackedWeight packed =
       packWeight(result.quantized, result.positions(), layout);
-  for (auto *plane : {&packed.codes, &packed.scales, &packed.zeros,
-                      &packed.cherryColumns, &packed.cherryDeltas})
+  for (auto *plane :
+       {&packed.codes, &packed.scales, &packed.zeros, &packed.cherryColumns,
+        &packed.cherryDeltas, &packed.rowOrder})
     if (!plane->empty())
       result.planes.emplace_back(plane->data(), plane->size());
   return result;
@@ -93,12 +100,14 @@ inline void appendPlanes(WeightCase &w,
     arguments.push_back({next++->as<void>(), {scales}});
   // A form may hold no entry at all for a small K.
   if (s.cherries.form != CherryForm::None) {
-    bool present = next != w.planes.end();
+    bool present = s.cherries.numColumns(s.n, s.k) != 0;
     arguments.push_back({present ? next++->as<void>() : nullptr,
                          {s.cherries.numColumns(s.n, s.k)}});
     arguments.push_back({present ? next++->as<void>() : nullptr,
                          {s.cherries.numDeltas(s.n, s.k)}});
   }
+  if (s.layout.permuted)
+    arguments.push_back({next++->as<void>(), {s.n}});
 }
 
 /// All valid schemes; scale types take turns.

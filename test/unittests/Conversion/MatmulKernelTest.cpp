@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelCases.h"
+#include "cq/Codec/MixedRows.h"
 #include <cstdlib>
 #include <cstring>
 
@@ -200,6 +201,77 @@ TEST_P(MatmulKernel, RowSegmentsEqualReference) {
     cases.push_back(std::move(c));
   }
   checkAll(cases);
+}
+
+/// Rows of two widths in an order of their own: all pairs of widths, every
+/// grid and form of cherries, ragged last panels, one token and many.
+TEST_P(MatmulKernel, MixedRowsEqualReference) {
+  std::vector<MatmulCase> cases;
+  unsigned turn = 0;
+  for (auto [bits, wide] : {std::pair(2u, 3u),
+                            {2u, 4u},
+                            {2u, 8u},
+                            {3u, 4u},
+                            {3u, 5u},
+                            {3u, 8u},
+                            {4u, 5u},
+                            {4u, 6u},
+                            {4u, 8u},
+                            {5u, 6u},
+                            {6u, 8u}})
+    for (Grid grid : {Grid::Symmetric, Grid::Affine, Grid::HalfStep})
+      for (LayoutKind kind : {LayoutKind::Panel16, LayoutKind::Linear}) {
+        ++turn;
+        if ((grid == Grid::HalfStep && wide > 4) ||
+            (kind == LayoutKind::Linear && turn % 3 != 0) ||
+            (GetParam().emulated && turn % 4 != 0))
+          continue;
+        const int64_t rows[] = {17, 33, 48, 100, 31},
+                      columns[] = {576, 100, 257, 31};
+        int64_t n = rows[turn % 5], k = columns[turn % 4];
+        Scheme scheme{bits, 32 << (turn % 3), grid,
+                      static_cast<ScaleType>(turn % 3)};
+        Layout layout =
+            WideRows{WideRows::roundedCount(1, 1 + turn % 4, n), wide}.layout(
+                kind, n, bits);
+        MatmulCase c;
+        c.weight = makeWeight(n, k, scheme, layout, cherriesOf(turn, k), turn);
+        int64_t tokens = turn % 3 == 0 ? 1 : turn % 3 == 1 ? 3 : 11;
+        c.spec = {c.weight.spec,
+                  turn % 4 == 3 ? ActivationMode::F32 : ActivationMode::Int8,
+                  turn % 7 == 0 ? ShapedType::kDynamic : tokens, GetParam()};
+        c.tokens = tokens;
+        cases.push_back(std::move(c));
+      }
+  checkAll(cases);
+}
+
+/// An order that names rows past N (a damaged archive) stores nothing outside
+/// of y: its last byte lies before a guard page.
+TEST_P(MatmulKernel, DamagedRowOrdersStayInside) {
+  std::vector<MatmulCase> cases;
+  for (CherrySpec cherries : {CherrySpec{}, CherrySpec{CherryForm::Slot, 1}}) {
+    Scheme scheme{3, 64};
+    MatmulCase c;
+    c.weight = makeWeight(33, 256, scheme,
+                          WideRows{16, 4}.layout(LayoutKind::Panel16, 33, 3),
+                          cherries, 5);
+    c.spec = {c.weight.spec, ActivationMode::Int8, 2, GetParam()};
+    c.tokens = 2;
+    GuardedBuffer &order = c.weight.planes.back();
+    std::fill_n(order.as<uint8_t>(), order.size(), uint8_t(0xFF));
+    cases.push_back(std::move(c));
+  }
+  KernelHarness harness;
+  OpBuilder builder = harness.builder();
+  for (auto [i, c] : llvm::enumerate(cases)) {
+    c.name = c.spec.name() + "_" + std::to_string(i);
+    buildMatmulKernel(builder, builder.getUnknownLoc(), c.name, c.spec,
+                      MatmulTypes::get(harness.context(), c.spec));
+  }
+  ASSERT_TRUE(harness.compile());
+  for (MatmulCase &c : cases)
+    EXPECT_EQ(runKernel(harness, c, std::vector<float>(512, 1.0f)).size(), 66u);
 }
 
 /// The largest codes against the largest activations: where 16-bit sums would

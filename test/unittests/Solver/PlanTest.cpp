@@ -66,10 +66,44 @@ TEST(PlanTest, BothByteCountsAgreeOnRandomShapes) {
       entry.cherries = CherrySpec::fromRatio(form, 1.0 / 256, entry.k);
     if (entry.cherries.numDeltas(entry.n, entry.k) == 0)
       entry.cherries = {};
+    WideRows wide{WideRows::roundedCount(random() % 9, 8, entry.n),
+                  entry.scheme.bits == 6 ? 8 : entry.scheme.bits + 1};
+    if (random() % 2 && entry.scheme.bits < 8)
+      entry.wide = wide;
     Plan plan;
     plan.entries.push_back(entry);
     EXPECT_EQ(errorOf(verifyPlan(plan, weight)), "");
   }
+}
+
+TEST(PlanTest, WideRowsTravelAndAreChecked) {
+  std::vector<WeightFacts> facts = someFacts();
+  UniformPlanOptions options;
+  options.scheme = {3, 64, Grid::Symmetric, ScaleType::F16};
+  options.rows = llvm::cantFail(RowShare::parse("1/8:4"));
+  Plan plan = llvm::cantFail(solveUniform(facts, options));
+  EXPECT_EQ(errorOf(verifyPlan(plan, facts)), "");
+  // 36 panels: 4.5 of them, a half goes up; the embedding has none.
+  EXPECT_EQ(plan.find("blk.0.q")->wide, (WideRows{80, 4}));
+  EXPECT_FALSE(plan.find("embedding")->wide);
+  EXPECT_EQ(plan.find("blk.0.q")->bytes(),
+            80 * 576 / 2 + 496 * 576 * 3 / 8 + 576 * 9 * 2 + 576 * 2);
+  auto again = Plan::fromJSON(text(plan), "p.json");
+  ASSERT_TRUE(static_cast<bool>(again)) << llvm::toString(again.takeError());
+  EXPECT_EQ(text(*again), text(plan));
+  EXPECT_EQ(again->find("blk.0.q")->wide, (WideRows{80, 4}));
+  for (WideRows bad : {WideRows{80, 3}, {80, 7}, {81, 4}, {576, 4}, {-16, 4}}) {
+    Plan edited = plan;
+    edited.entries[1].wide = bad;
+    EXPECT_NE(errorOf(verifyPlan(edited, facts)).find("blk.0.q"),
+              std::string::npos)
+        << bad.count;
+  }
+  Plan edited = plan;
+  edited.entries[0].scheme.bits = 3;
+  edited.entries[0].wide = {16, 4};
+  EXPECT_NE(errorOf(verifyPlan(edited, facts)).find("looked up"),
+            std::string::npos);
 }
 
 TEST(PlanTest, PlansForAnotherModelAreRefused) {
@@ -101,7 +135,7 @@ TEST(PlanTest, MalformedFilesAreOneSentence) {
   const std::pair<std::string, const char *> cases[] = {
       {"", ""},
       {"[]", "cq_plan"},
-      {R"({"cq_plan":3,"weights":[]})", "version"},
+      {R"({"cq_plan":4,"weights":[]})", "version"},
       {R"({"cq_plan":1})", "weights"},
       {R"({"cq_plan":1,"weights":{}})", "weights"},
       {R"({"cq_plan":1,"weights":[],"extra":1})", "extra"},
@@ -120,6 +154,18 @@ TEST(PlanTest, MalformedFilesAreOneSentence) {
       {with(
            R"(,"cherries":{"form":"slot","count":1,"criterion":"magnitude","x":1})"),
        "x"},
+      {with(R"(,"wide_rows":{"count":16,"bits":4})"), "fewer"},
+      {with(R"(,"wide_rows":{"count":-16,"bits":4})"), "count"},
+      {with(R"(,"wide_rows":{"count":1e30,"bits":4})"), "count"},
+      {with(R"(,"wide_rows":{"count":16,"bits":16})"), "bits"},
+      {with(R"(,"wide_rows":{"count":16,"bits":4,"x":1})"), "x"},
+      {with(R"(,"wide_rows":16)"), "wide_rows"},
+      {wrap(
+           R"({"weight":"w","shape":[64,64],"scheme":"b3-g64","quantizer":"rtn","layout":"panel16","wide_rows":{"count":24,"bits":4}})"),
+       "panels"},
+      {wrap(
+           R"({"weight":"w","shape":[64,64],"scheme":"b3-g64","quantizer":"rtn","layout":"panel16","wide_rows":{"count":16,"bits":3}})"),
+       "more bits"},
       {wrap(
            R"({"weight":"w","shape":[16,64],"scheme":"b7-g64","quantizer":"rtn","layout":"linear"})"),
        "scheme"},

@@ -73,6 +73,39 @@ TEST(StorageChoiceTest, TextRoundTripAndErrors) {
     EXPECT_FALSE(static_cast<bool>(
         llvm::errorToBool(StorageChoice::parse(bad).takeError()) == false))
         << bad;
+  StorageChoice mixed = choice("b3-g64+rows=2/16:4/gptq/slot1-impact");
+  EXPECT_EQ(mixed.str(), "b3-g64-symmetric-f16+rows=1/8:b4/gptq/slot1-impact");
+  EXPECT_EQ(choice(mixed.str()).str(), mixed.str());
+  EXPECT_EQ(choice("b3-g64+rows=0.25:b8").str(),
+            "b3-g64-symmetric-f16+rows=1/4:b8/rtn");
+  for (const char *bad :
+       {"b3-g64+rows=", "b3-g64+rows=1/8", "b3-g64+rows=1/8:b3",
+        "b3-g64+rows=1/8:b2", "b3-g64+rows=1/8:b7", "b3-g64+rows=8/8:b4",
+        "b3-g64+rows=-1/8:b4", "b3-g64+rows=1/0:b4", "b3-g64+rows=1.5:b4",
+        "b3-g64+rows=1/8:b4x", "b3-g64+rows=1/8/9:b4", "+rows=1/8:b4",
+        "b4-g64-half-step+rows=1/8:b5",
+        "b3-g64+rows=1/99999999999999999999:b4"})
+    EXPECT_TRUE(llvm::errorToBool(StorageChoice::parse(bad).takeError()))
+        << bad;
+  // Rounded to panels, a choice is found again among the candidates.
+  PlanEntry entry = mixed.entryFor({"w", 192, 256});
+  EXPECT_EQ(entry.wide, (WideRows{32, 4}));
+  entry.candidates = {{"b3-g64/gptq/slot1-impact", 1, 1}, {mixed.str(), 2, 2}};
+  EXPECT_EQ(chosenCandidate(entry), &entry.candidates[1]);
+  auto list = llvm::cantFail(
+      withRowShares({choice("b3-g64"), choice("b4-g64"), choice("b5-g64")},
+                    {"0", "1/8", "1/2:8", "0.25:4"}));
+  std::vector<std::string> texts;
+  for (const StorageChoice &one : list)
+    texts.push_back(one.str());
+  EXPECT_EQ(texts, (std::vector<std::string>{
+                       "b3-g64-symmetric-f16/rtn", "b4-g64-symmetric-f16/rtn",
+                       "b5-g64-symmetric-f16/rtn",
+                       "b3-g64-symmetric-f16+rows=1/8:b4/rtn",
+                       "b4-g64-symmetric-f16+rows=1/8:b5/rtn",
+                       "b3-g64-symmetric-f16+rows=1/2:b8/rtn",
+                       "b4-g64-symmetric-f16+rows=1/2:b8/rtn",
+                       "b3-g64-symmetric-f16+rows=1/4:b4/rtn"}));
   EXPECT_EQ(llvm::cantFail(parseByteCount("1.5kB")), 1500);
   EXPECT_EQ(llvm::cantFail(parseByteCount("2MiB")), 2 << 20);
   for (const char *bad : {"", "MB", "5 parsec", "-3", "1e30GB"})

@@ -36,6 +36,7 @@ struct WeightSpec {
   CherrySpec cherries;
   int64_t n = 0, k = 0;
   /// "w192x576_b3_g64_symmetric_f16_panel16": unique for what the kernel does.
+  /// (with rows of two widths: "…_panel16_32b4_160b3_permuted")
   std::string name() const;
   /// A sentence where no kernel can be written for it.
   std::optional<std::string> unsupported() const;
@@ -59,7 +60,7 @@ struct MatmulSpec {
 /// Types of the memrefs, in the order of the kernel's arguments; null = absent.
 struct MatmulTypes {
   MemRefType x, activationCodes, activationScales, activationSums;
-  MemRefType codes, scales, zeros, cherryColumns, cherryDeltas;
+  MemRefType codes, scales, zeros, cherryColumns, cherryDeltas, rowOrder;
   MemRefType y;
   /// Identity-layout memrefs of the shapes the codec states.
   static MatmulTypes get(MLIRContext *context, const MatmulSpec &spec);

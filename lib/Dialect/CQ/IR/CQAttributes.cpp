@@ -153,11 +153,19 @@ Attribute LayoutAttr::parse(AsmParser &parser, Type) {
   };
   if (failed(kind) || parser.parseComma() ||
       parser.parseCommaSeparatedList(AsmParser::Delimiter::Square,
-                                     parseSegment) ||
-      parser.parseGreater())
+                                     parseSegment))
+    return {};
+  bool permuted = false;
+  if (succeeded(parser.parseOptionalComma())) {
+    if (parser.parseKeyword("permuted"))
+      return {};
+    permuted = true;
+  }
+  if (parser.parseGreater())
     return {};
   return parser.getChecked<LayoutAttr>(loc, parser.getContext(), *kind,
-                                       ArrayRef<RowSegment>(segments));
+                                       ArrayRef<RowSegment>(segments),
+                                       permuted);
 }
 
 void LayoutAttr::print(AsmPrinter &printer) const {
@@ -165,12 +173,12 @@ void LayoutAttr::print(AsmPrinter &printer) const {
   llvm::interleaveComma(getSegments(), printer, [&](const RowSegment &segment) {
     printer << segment.rows << " : " << segment.bits;
   });
-  printer << "]>";
+  printer << (getPermuted() ? "], permuted>" : "]>");
 }
 
 LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                 LayoutKind kind,
-                                 ArrayRef<RowSegment> segments) {
+                                 LayoutKind kind, ArrayRef<RowSegment> segments,
+                                 bool permuted) {
   // K is not known here; one column is the least a weight can have. N is the
   // sum of the rows, and the sum may be hostile.
   int64_t n = 0;
@@ -179,14 +187,15 @@ LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
       return emitError() << "layout segments need positive rows with a sum "
                             "below 2^63, got "
                          << segment.rows;
-  Layout layout{kind, {segments.begin(), segments.end()}};
+  Layout layout{kind, {segments.begin(), segments.end()}, permuted};
   if (llvm::Error error = layout.check(n, 1))
     return emitError() << llvm::toString(std::move(error));
   return success();
 }
 
 Layout LayoutAttr::getLayout() const {
-  return Layout{getKind(), {getSegments().begin(), getSegments().end()}};
+  return Layout{
+      getKind(), {getSegments().begin(), getSegments().end()}, getPermuted()};
 }
 
 int64_t LayoutAttr::getNumRows() const {

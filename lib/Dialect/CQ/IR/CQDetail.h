@@ -18,9 +18,11 @@ namespace mlir::cq::detail {
 void attachBufferization(MLIRContext *context);
 
 /// Checks that `planes` are what shape and attributes demand; emits the error.
+/// Ops that keep stored rows as they are know no order (`knowsOrder`).
 LogicalResult verifyPlanes(Operation *op, int64_t n, int64_t k,
                            SchemeAttr scheme, LayoutAttr layout,
-                           CherriesAttr cherries, const Planes &planes);
+                           CherriesAttr cherries, const Planes &planes,
+                           bool knowsOrder = false);
 
 /// Emits `error` on `op`, if it is one.
 LogicalResult emitIfError(Operation *op, llvm::Error error);

@@ -22,7 +22,7 @@ using namespace mlir::cq;
 OpFoldResult DequantizeOp::fold(FoldAdaptor adaptor) {
   auto codes = dyn_cast_if_present<SplatElementsAttr>(adaptor.getCodes());
   auto scales = dyn_cast_if_present<SplatElementsAttr>(adaptor.getScales());
-  if (!codes || !scales)
+  if (!codes || !scales || (getLayout() && getLayout()->getLayout().isMixed()))
     return {};
   uint8_t zero = 0;
   if (getZeros()) {

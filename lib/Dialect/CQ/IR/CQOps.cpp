@@ -84,6 +84,17 @@ static LogicalResult verifyLogical(Operation *op, Value codes, Value scales,
   return success();
 }
 
+/// Checks the layout that gives the rows of an op's matrix their widths.
+static LogicalResult verifyWidths(Operation *op, int64_t n, SchemeAttr scheme,
+                                  LayoutAttr layout) {
+  if (!layout)
+    return success();
+  if (layout.getNumRows() != n)
+    return op->emitOpError() << "layout has " << layout.getNumRows()
+                             << " rows, the weight has " << n;
+  return emitIfError(op, layout.getLayout().checkWidths(scheme.getScheme()));
+}
+
 /// Checks a flat plane of cherries.
 static LogicalResult verifyCherryPlane(Operation *op, Value plane,
                                        CherriesAttr cherries, int64_t n,
@@ -116,7 +127,9 @@ LogicalResult QuantizeOp::verify() {
   if (cast<ShapedType>(getCodes().getType()).getShape() != type.getShape())
     return emitOpError("codes and weight differ in shape");
   if (failed(verifyLogical(*this, getCodes(), getScales(), getZeros(),
-                           getSchemeAttr())))
+                           getSchemeAttr())) ||
+      failed(verifyWidths(*this, type.getDimSize(0), getSchemeAttr(),
+                          getLayoutAttr())))
     return failure();
   if (!getCherriesAttr() && !getCherryColumns() && !getCherryDeltas())
     return success();
@@ -131,8 +144,41 @@ LogicalResult DequantizeOp::verify() {
   if (cast<ShapedType>(getCodes().getType()).getShape() !=
       getResult().getType().getShape())
     return emitOpError("codes and result differ in shape");
-  return verifyLogical(*this, getCodes(), getScales(), getZeros(),
-                       getSchemeAttr());
+  if (failed(verifyLogical(*this, getCodes(), getScales(), getZeros(),
+                           getSchemeAttr())))
+    return failure();
+  return verifyWidths(*this, dimOf(getCodes(), 0), getSchemeAttr(),
+                      getLayoutAttr());
+}
+
+LogicalResult RankRowsOp::verify() {
+  int64_t n = dimOf(getWeight(), 0), k = dimOf(getWeight(), 1);
+  if (ShapedType::isDynamic(n) || ShapedType::isDynamic(k))
+    return emitOpError("needs static N and K");
+  if (failed(verifyCountable(*this, n, k)) ||
+      failed(verifyWidths(*this, n, getSchemeAttr(), getLayoutAttr())))
+    return failure();
+  LayoutAttr layout = getLayout();
+  if (!layout.getPermuted() || layout.getSegments().size() != 2 ||
+      layout.getSegments()[0].bits <= layout.getSegments()[1].bits)
+    return emitOpError("needs a permuted layout of two segments, the wider "
+                       "rows first");
+  if (getOrder().getType() != getRowOrderType(getContext(), n))
+    return emitOpError() << "order is " << getOrder().getType()
+                         << ", but the rows demand "
+                         << getRowOrderType(getContext(), n);
+  return success();
+}
+
+LogicalResult PermuteRowsOp::verify() {
+  int64_t n = dimOf(getMatrix(), 0);
+  if (ShapedType::isDynamic(n))
+    return emitOpError("needs a static number of rows");
+  if (getOrder().getType() != getRowOrderType(getContext(), n))
+    return emitOpError() << "order is " << getOrder().getType()
+                         << ", but the rows demand "
+                         << getRowOrderType(getContext(), n);
+  return success();
 }
 
 /// pack and unpack: logical values on one side, planes on the other.
@@ -150,6 +196,9 @@ LogicalResult PackOp::verify() { return verifyPacking(*this); }
 LogicalResult UnpackOp::verify() { return verifyPacking(*this); }
 
 LogicalResult ExtractCherriesOp::verify() {
+  if (failed(verifyWidths(*this, dimOf(getWeight(), 0), getSchemeAttr(),
+                          getLayoutAttr())))
+    return failure();
   return verifyCherryPlane(*this, getColumns(), getCherriesAttr(),
                            dimOf(getWeight(), 0), dimOf(getWeight(), 1), true);
 }
@@ -167,6 +216,8 @@ LogicalResult RelayoutOp::verify() {
   if (n != getTo().getNumRows())
     return emitOpError() << "layouts hold different rows, " << n << " and "
                          << getTo().getNumRows();
+  if (getFrom().getPermuted() != getTo().getPermuted())
+    return emitOpError("cannot change the order of rows");
   int64_t k = static_cast<int64_t>(getColumns());
   if (k <= 0)
     return emitOpError("needs a positive number of columns");
@@ -239,6 +290,9 @@ LogicalResult GatherOp::verify() {
     return emitOpError() << "init " << init << " must have the shape of the "
                          << "indices " << indices
                          << " and K as a last dimension";
+  if (getLayout().getPermuted())
+    return emitOpError("cannot look up rows of a permuted layout: store the "
+                       "weight in the order of its rows");
   return verifyPlanes(*this, getN(), getK(), getSchemeAttr(), getLayoutAttr(),
                       getCherriesAttr(), getPlanes(*this));
 }
@@ -316,7 +370,7 @@ LogicalResult MatmulOp::verify() {
                            << "] (activation group " << group << ")";
   }
   return verifyPlanes(*this, getN(), k, getSchemeAttr(), getLayoutAttr(),
-                      getCherriesAttr(), getPlanes(*this));
+                      getCherriesAttr(), getPlanes(*this), /*knowsOrder=*/true);
 }
 
 namespace {

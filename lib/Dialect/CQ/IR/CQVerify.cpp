@@ -35,6 +35,11 @@ FloatType cq::getScaleElementType(MLIRContext *context, ScaleType type) {
   llvm_unreachable("unknown scale type");
 }
 
+RankedTensorType cq::getRowOrderType(MLIRContext *context, int64_t n) {
+  return RankedTensorType::get(
+      {n}, IntegerType::get(context, 8 * Layout::orderEntryBytes(n)));
+}
+
 llvm::Expected<PlaneTypes> PlaneTypes::get(MLIRContext *context, int64_t n,
                                            int64_t k, SchemeAttr schemeAttr,
                                            LayoutAttr layoutAttr,
@@ -45,11 +50,8 @@ llvm::Expected<PlaneTypes> PlaneTypes::get(MLIRContext *context, int64_t n,
     return std::move(error);
   if (llvm::Error error = layout.check(n, k))
     return std::move(error);
-  for (const RowSegment &segment : layout.segments)
-    if (segment.bits != scheme.bits)
-      return llvm::createStringError(
-          "layout has a row segment of %u bits, the scheme has %u",
-          segment.bits, scheme.bits);
+  if (llvm::Error error = layout.checkWidths(scheme))
+    return std::move(error);
   if (cherriesAttr)
     if (llvm::Error error = cherriesAttr.getSpec().check(n, k))
       return std::move(error);
@@ -69,6 +71,8 @@ llvm::Expected<PlaneTypes> PlaneTypes::get(MLIRContext *context, int64_t n,
     types.cherryDeltas = RankedTensorType::get({spec.numDeltas(n, k)},
                                                Float16Type::get(context));
   }
+  if (layout.permuted)
+    types.rowOrder = getRowOrderType(context, n);
   return types;
 }
 
@@ -77,7 +81,7 @@ static LogicalResult verifyPlane(Operation *op, StringRef name, Value plane,
   if (!expected)
     return plane ? op->emitOpError()
                        << "has a plane of " << name
-                       << " that its scheme and cherries do not have"
+                       << " that its scheme, layout and cherries do not have"
                  : success();
   if (!plane)
     return op->emitOpError()
@@ -96,7 +100,7 @@ static LogicalResult verifyPlane(Operation *op, StringRef name, Value plane,
 LogicalResult cq::detail::verifyPlanes(Operation *op, int64_t n, int64_t k,
                                        SchemeAttr scheme, LayoutAttr layout,
                                        CherriesAttr cherries,
-                                       const Planes &planes) {
+                                       const Planes &planes, bool knowsOrder) {
   if (ShapedType::isDynamic(n) || ShapedType::isDynamic(k))
     return op->emitOpError("needs static N and K");
   llvm::Expected<PlaneTypes> types =
@@ -110,5 +114,7 @@ LogicalResult cq::detail::verifyPlanes(Operation *op, int64_t n, int64_t k,
       failed(verifyPlane(op, "cherry columns", planes.cherryColumns,
                          types->cherryColumns)) ||
       failed(verifyPlane(op, "cherry deltas", planes.cherryDeltas,
-                         types->cherryDeltas)));
+                         types->cherryDeltas)) ||
+      (knowsOrder &&
+       failed(verifyPlane(op, "row order", planes.rowOrder, types->rowOrder))));
 }

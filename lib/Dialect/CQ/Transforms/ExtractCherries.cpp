@@ -154,7 +154,7 @@ private:
                                    attrs.scheme, attrs.layout);
     Value decoded = DequantizeOp::create(b, loc, matrix.getType(),
                                          unpack.getCodes(), unpack.getScales(),
-                                         unpack.getZeros(), attrs.scheme);
+                                         unpack.getZeros(), attrs.scheme, LayoutAttr());
     decoded = ScatterCherriesOp::create(
         b, loc, matrix.getType(), decoded, planes.packed.cherryColumns,
         planes.packed.cherryDeltas, attrs.cherries);

@@ -157,9 +157,7 @@ private:
                                         StringRef, RankedTensorType)>
                    create) {
     for (WeightChain &chain : group.chains) {
-      Operation *begin = chain.extract ? chain.extract.getOperation()
-                                       : chain.quantize.getOperation();
-      OpBuilder b(begin);
+      OpBuilder b(chain.begin());
       for (auto [number, plane] : llvm::enumerate(chain.planes()))
         plane.second.replaceAllUsesWith(
             create(b, chain.pack.getLoc(), number, plane.first,
@@ -187,7 +185,7 @@ private:
     if (!packed)
       return fail("weight '" + group.name +
                   "': " + llvm::toString(packed.takeError()));
-    SmallVector<Attribute, 5> values;
+    SmallVector<Attribute, 6> values;
     for (auto [plane, bytes] :
          llvm::zip_equal(chain.planes(), planeBytesOf(*packed))) {
       ArrayRef<char> data(reinterpret_cast<const char *>(bytes.data()),
@@ -311,7 +309,7 @@ private:
           return chainPacks.contains(pack);
         });
       }
-      if (isa<ExtractCherriesOp>(user))
+      if (isa<ExtractCherriesOp, RankRowsOp>(user))
         return true;
       return isMemoryEffectFree(user) && user->getNumResults() != 0 &&
              !user->hasTrait<OpTrait::IsTerminator>() && feedsOnlyChains(user);

@@ -194,6 +194,12 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
       return unknown("cherries", why);
     out.criterion = *criterion;
     out.cherryRatio = cherryRatio;
+    if (!rows.empty()) {
+      auto share = RowShare::parse(rows);
+      if (!share)
+        return share.takeError();
+      out.rows = *share;
+    }
     out.keep.assign(keep.begin(), keep.end());
     for (const std::string &override : overrides) {
       llvm::Expected<SchemeOverride> parsed = SchemeOverride::parse(override);

@@ -18,9 +18,9 @@ using namespace mlir::cq;
 PlannedAttributes::PlannedAttributes(MLIRContext *context,
                                      const PlanEntry &entry)
     : scheme(SchemeAttr::get(context, entry.scheme)),
-      layout(
-          LayoutAttr::get(context, Layout::uniform(LayoutKind::Panel16, entry.n,
-                                                   entry.scheme.bits))),
+      layout(LayoutAttr::get(
+          context,
+          entry.wide.layout(LayoutKind::Panel16, entry.n, entry.scheme.bits))),
       cherries(entry.cherries.form == CherryForm::None
                    ? CherriesAttr()
                    : CherriesAttr::get(context, entry.cherries)),
@@ -108,15 +108,23 @@ QuantizedMatrix cq::createPlanes(OpBuilder &b, Location loc, Value matrix,
   if (types.zeros)
     result.zerosType = RankedTensorType::get({entry.n, groups}, b.getI8Type());
   Planes &planes = result.packed;
+  LayoutAttr widths; // said where rows differ
+  if (entry.wide) {
+    widths = attrs.layout;
+    planes.rowOrder = RankRowsOp::create(b, loc, types.rowOrder, matrix,
+                                         attrs.scheme, attrs.layout);
+    matrix = PermuteRowsOp::create(b, loc, matrix.getType(), matrix,
+                                   planes.rowOrder);
+  }
   // Cherries before scales: they take no part in the ranges of their groups.
   if (attrs.cherries)
     planes.cherryColumns = ExtractCherriesOp::create(
         b, loc, types.cherryColumns, matrix, attrs.scheme, attrs.cherries,
-        attrs.criterion);
+        attrs.criterion, widths);
   auto quantize = QuantizeOp::create(
       b, loc, result.codesType, result.scalesType, result.zerosType,
       types.cherryDeltas, matrix, planes.cherryColumns, attrs.scheme,
-      attrs.quantizer, attrs.cherries);
+      attrs.quantizer, attrs.cherries, widths);
   planes.cherryDeltas = quantize.getCherryDeltas();
   auto pack = PackOp::create(b, loc, types.codes, types.scales, types.zeros,
                              quantize.getCodes(), quantize.getScales(),
@@ -158,8 +166,9 @@ PlaneBuilder::buildChain(Value root, const WeightForm &form,
 }
 
 static SmallVector<Value *> present(Planes &planes) {
-  SmallVector<Value *> all{&planes.codes, &planes.scales, &planes.zeros,
-                           &planes.cherryColumns, &planes.cherryDeltas};
+  SmallVector<Value *> all{&planes.codes,        &planes.scales,
+                           &planes.zeros,        &planes.cherryColumns,
+                           &planes.cherryDeltas, &planes.rowOrder};
   llvm::erase_if(all, [](Value *value) { return !*value; });
   return all;
 }

@@ -110,8 +110,9 @@ Value createMatmul(OpBuilder &b, Location loc, Value x, int64_t n,
   }
   return MatmulOp::create(b, loc, init.getType(), x, codes, scales, sums,
                           planes.codes, planes.scales, planes.zeros,
-                          planes.cherryColumns, planes.cherryDeltas, init,
-                          attrs.scheme, attrs.layout, attrs.cherries,
+                          planes.cherryColumns, planes.cherryDeltas,
+                          planes.rowOrder, init, attrs.scheme, attrs.layout,
+                          attrs.cherries,
                           ActivationAttr::get(b.getContext(), mode))
       .getResult();
 }

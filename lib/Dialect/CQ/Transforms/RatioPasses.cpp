@@ -108,13 +108,32 @@ private:
 
   llvm::Expected<std::vector<StorageChoice>>
   choicesFor(ArrayRef<std::string> names, const StatisticsReader *reader) {
-    if (!choices.empty())
-      return parseChoices(choices);
+    std::vector<std::string> shares(rowRatios.begin(), rowRatios.end());
+    if (!choices.empty()) {
+      auto parsed = parseChoices(choices);
+      if (!parsed)
+        return parsed.takeError();
+      return withRowShares(std::move(*parsed), shares);
+    }
     bool gram = reader != nullptr;
     for (const std::string &name : names)
       gram = gram && reader->hasGram(name);
-    return defaultChoices(gram ? QuantizerKind::GPTQ : QuantizerKind::RTN,
-                          CherryCriterion::Magnitude);
+    std::vector<StorageChoice> list =
+        defaultChoices(gram ? QuantizerKind::GPTQ : QuantizerKind::RTN,
+                       CherryCriterion::Magnitude);
+    // Groups of 64 and weights without cherries lie close by: shares between
+    // the usual choices are enough, and each costs a quantization.
+    std::vector<StorageChoice> usual;
+    llvm::copy_if(list, std::back_inserter(usual),
+                  [](const StorageChoice &choice) {
+                    return choice.scheme.group == 128 &&
+                           choice.cherries.form != CherryForm::None;
+                  });
+    auto mixed = withRowShares(usual, shares);
+    if (!mixed)
+      return mixed.takeError();
+    list.insert(list.end(), mixed->begin() + usual.size(), mixed->end());
+    return list;
   }
 
   llvm::Error measure(const TracedWeight &weight, WeightNumbers &source,
@@ -222,6 +241,10 @@ private:
     RatioPlanOptions out;
     auto list = choices.empty() ? commonChoices(facts, measurements)
                                 : parseChoices(choices);
+    if (list && !choices.empty())
+      list = withRowShares(
+          std::move(*list),
+          std::vector<std::string>(rowRatios.begin(), rowRatios.end()));
     if (!list)
       return list.takeError();
     out.choices = std::move(*list);

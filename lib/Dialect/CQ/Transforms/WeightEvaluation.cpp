@@ -18,8 +18,8 @@
 using namespace mlir;
 using namespace mlir::cq;
 
-SmallVector<std::pair<StringRef, Value>, 5> WeightChain::planes() {
-  SmallVector<std::pair<StringRef, Value>, 5> all{
+SmallVector<std::pair<StringRef, Value>, 6> WeightChain::planes() {
+  SmallVector<std::pair<StringRef, Value>, 6> all{
       {"codes", pack.getPackedCodes()}, {"scales", pack.getPackedScales()}};
   if (pack.getPackedZeros())
     all.push_back({"zeros", pack.getPackedZeros()});
@@ -27,17 +27,27 @@ SmallVector<std::pair<StringRef, Value>, 5> WeightChain::planes() {
     all.push_back({"cherry_columns", extract.getColumns()});
     all.push_back({"cherry_deltas", quantize.getCherryDeltas()});
   }
+  if (rank)
+    all.push_back({"row_order", rank.getOrder()});
   return all;
 }
 
-SmallVector<ArrayRef<uint8_t>, 5> cq::planeBytesOf(const PackedWeight &packed) {
-  SmallVector<ArrayRef<uint8_t>, 5> all{packed.codes, packed.scales};
+Operation *WeightChain::begin() {
+  if (rank)
+    return rank;
+  return extract ? extract.getOperation() : quantize.getOperation();
+}
+
+SmallVector<ArrayRef<uint8_t>, 6> cq::planeBytesOf(const PackedWeight &packed) {
+  SmallVector<ArrayRef<uint8_t>, 6> all{packed.codes, packed.scales};
   if (packed.scheme.hasZeroPoints())
     all.push_back(packed.zeros);
   if (packed.cherries.form != CherryForm::None) {
     all.push_back(packed.cherryColumns);
     all.push_back(packed.cherryDeltas);
   }
+  if (packed.layout.permuted)
+    all.push_back(packed.rowOrder);
   return all;
 }
 
@@ -115,11 +125,24 @@ FailureOr<WeightChain> cq::matchWeightChain(PackOp pack,
         chain.extract.getCherriesAttr() != chain.quantize.getCherriesAttr())
       return failure();
   }
+  chain.matrix = chain.quantize.getWeight();
+  if (pack.getLayout().getPermuted()) {
+    auto permute = chain.matrix.getDefiningOp<PermuteRowsOp>();
+    chain.rank =
+        permute ? permute.getOrder().getDefiningOp<RankRowsOp>() : RankRowsOp();
+    LayoutAttr layout = pack.getLayoutAttr();
+    if (!chain.rank || chain.rank.getWeight() != permute.getMatrix() ||
+        chain.rank.getLayoutAttr() != layout ||
+        chain.quantize.getLayoutAttr() != layout ||
+        (chain.extract && chain.extract.getLayoutAttr() != layout))
+      return failure();
+    chain.matrix = permute.getMatrix();
+  }
   llvm::raw_string_ostream text(chain.signature);
   text << pack->getAttrDictionary() << chain.quantize->getAttrDictionary();
   if (chain.extract)
     text << chain.extract->getAttrDictionary();
-  Value value = chain.quantize.getWeight();
+  Value value = chain.matrix;
   while (true) {
     if (auto slice = value.getDefiningOp<tensor::ExtractSliceOp>())
       chain.slice = slice.getStaticOffsets()[0];
@@ -293,7 +316,7 @@ cq::evaluate(const WeightChain &chain, std::vector<float> numbers,
             weight, numbers.data(), source.getDimSize(0), source.getDimSize(1)))
       return std::move(error);
   QuantizeOp quantize = chain.quantize;
-  replay(quantize.getWeight(), chain.source, numbers);
+  replay(chain.matrix, chain.source, numbers);
   auto type = typeOf(quantize.getWeight());
   int64_t n = type.getDimSize(0), k = type.getDimSize(1);
   std::string matrix = weight.str();
@@ -304,9 +327,24 @@ cq::evaluate(const WeightChain &chain, std::vector<float> numbers,
     criterion = extract.getCriterion().getCriterion();
   llvm::Expected<WeightKnowledge> known =
       learnAbout(matrix, n, k, quantize.getQuantizer().getKind(), criterion,
-                 statistics, threads);
+                 statistics, threads, static_cast<bool>(chain.rank));
   if (!known)
     return known.takeError();
+  PackOp pack = chain.pack;
+  Layout layout = pack.getLayout().getLayout();
+  std::vector<uint32_t> order;
+  if (chain.rank) {
+    auto ranked =
+        rankRows(numbers.data(), n, k, quantize.getScheme().getScheme(),
+                 layout.segments.front().rows, known->rowInputs(threads));
+    if (!ranked)
+      return ranked.takeError();
+    order = std::move(*ranked);
+    numbers = permuteRows(numbers.data(), k, order);
+    if (!known->fisher.empty())
+      known->fisher = permuteRows(known->fisher.data(), k, order);
+    known->segments = layout.segments;
+  }
 
   CherryPositions positions;
   const CherryPositions *cherries = nullptr;
@@ -324,8 +362,7 @@ cq::evaluate(const WeightChain &chain, std::vector<float> numbers,
       cherries, known->quantizerInputs(threads));
   if (!quantized)
     return quantized.takeError();
-  PackOp pack = chain.pack;
-  return EvaluatedWeight{
-      packWeight(*quantized, cherries, pack.getLayout().getLayout()),
-      std::move(known->fallback)};
+  quantized->order = std::move(order);
+  return EvaluatedWeight{packWeight(*quantized, cherries, layout),
+                         std::move(known->fallback)};
 }

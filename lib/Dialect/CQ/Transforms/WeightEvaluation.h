@@ -7,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 // What cq-apply-plan builds over a weight (views, transposes, casts, then
-// extract_cherries → quantize → pack) is evaluated here on the host, one weight
-// at a time, with the codec.
+// [rank_rows → permute_rows →] extract_cherries → quantize → pack) is evaluated
+// here on the host, one weight at a time, with the codec.
 //
 //===----------------------------------------------------------------------===//
 
@@ -30,7 +30,9 @@ namespace mlir::cq {
 
 /// One chain, from a source to packed planes.
 struct WeightChain {
-  Value source; ///< result of arith.constant or ml_program.global_load
+  Value source;    ///< result of arith.constant or ml_program.global_load
+  Value matrix;    ///< W [N, K], its rows in their own order
+  RankRowsOp rank; ///< null where rows have one width
   ExtractCherriesOp extract; ///< null without cherries
   QuantizeOp quantize;
   PackOp pack;
@@ -41,7 +43,9 @@ struct WeightChain {
   int64_t slice = -1;
 
   /// Name, type and value of every plane that exists ("codes", …).
-  SmallVector<std::pair<StringRef, Value>, 5> planes();
+  SmallVector<std::pair<StringRef, Value>, 6> planes();
+  /// The first op that makes a plane.
+  Operation *begin();
 };
 
 /// The chain that ends in `pack`; fails when it is none over a constant or a
@@ -98,7 +102,7 @@ std::vector<float> transpose(const std::vector<float> &in, int64_t rows,
                              int64_t columns);
 
 /// Bytes of the planes in the order of WeightChain::planes().
-SmallVector<ArrayRef<uint8_t>, 5> planeBytesOf(const PackedWeight &packed);
+SmallVector<ArrayRef<uint8_t>, 6> planeBytesOf(const PackedWeight &packed);
 
 } // namespace mlir::cq
 

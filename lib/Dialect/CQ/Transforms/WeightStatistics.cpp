@@ -65,12 +65,17 @@ QuantizerInputs WeightKnowledge::quantizerInputs(unsigned threads) const {
   inputs.columnWeights = columns();
   inputs.threads = threads;
   inputs.moments = moments.get();
+  inputs.segments = segments;
   return inputs;
 }
 
 CherryInputs WeightKnowledge::cherryInputs(unsigned threads) const {
-  return {columns(), fisher.empty() ? nullptr : fisher.data(), nullptr,
-          threads};
+  return {columns(), fisher.empty() ? nullptr : fisher.data(), nullptr, threads,
+          segments};
+}
+
+RowInputs WeightKnowledge::rowInputs(unsigned threads) const {
+  return {columns(), fisher.empty() ? nullptr : fisher.data(), threads};
 }
 
 llvm::Error mlir::cq::checkAvailable(StringRef weight, QuantizerKind quantizer,
@@ -104,11 +109,10 @@ llvm::Error mlir::cq::checkAvailable(StringRef weight, QuantizerKind quantizer,
   return llvm::Error::success();
 }
 
-llvm::Expected<WeightKnowledge>
-mlir::cq::learnAbout(StringRef weight, int64_t n, int64_t k,
-                     QuantizerKind quantizer,
-                     std::optional<CherryCriterion> criterion,
-                     WeightStatistics *statistics, unsigned threads) {
+llvm::Expected<WeightKnowledge> mlir::cq::learnAbout(
+    StringRef weight, int64_t n, int64_t k, QuantizerKind quantizer,
+    std::optional<CherryCriterion> criterion, WeightStatistics *statistics,
+    unsigned threads, bool ranksRows) {
   const StatisticsReader *reader = statistics ? &statistics->reader() : nullptr;
   if (llvm::Error error = checkAvailable(weight, quantizer, criterion, reader))
     return std::move(error);
@@ -116,7 +120,7 @@ mlir::cq::learnAbout(StringRef weight, int64_t n, int64_t k,
   known.quantizer = quantizer;
   if (!reader)
     return known;
-  bool scored = criterion == CherryCriterion::Impact ||
+  bool scored = ranksRows || criterion == CherryCriterion::Impact ||
                 criterion == CherryCriterion::QuantError;
   if (reader->hasInput(weight)) {
     auto squares = reader->meanSquares(weight, n, k);

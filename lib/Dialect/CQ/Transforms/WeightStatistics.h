@@ -16,7 +16,7 @@
 #ifndef CQ_LIB_DIALECT_CQ_TRANSFORMS_WEIGHTSTATISTICS_H
 #define CQ_LIB_DIALECT_CQ_TRANSFORMS_WEIGHTSTATISTICS_H
 
-#include "cq/Codec/Quantizer.h"
+#include "cq/Codec/MixedRows.h"
 #include "cq/Stats/Statistics.h"
 #include <deque>
 
@@ -50,22 +50,26 @@ struct WeightKnowledge {
   QuantizerKind quantizer;
   /// Why `quantizer` is not the one asked for; else empty.
   std::string fallback;
+  llvm::SmallVector<RowSegment, 1> segments; ///< of rows of several widths
 
   const float *columns() const {
     return columnWeights.empty() ? nullptr : columnWeights.data();
   }
   QuantizerInputs quantizerInputs(unsigned threads) const;
   CherryInputs cherryInputs(unsigned threads) const;
+  RowInputs rowInputs(unsigned threads) const;
 };
 
-/// Reads what `quantizer` and, with cherries, `criterion` need. `statistics`
+/// Reads what `quantizer` and, with cherries, `criterion` need, and what there
+/// is to rank rows by. `statistics`
 /// may be null. Errors, of one sentence that names the remedy: statistics that
 /// are needed and absent. A Gram matrix that cannot be factorised is none:
 /// quantizer becomes weighted mse and `fallback` says why.
 llvm::Expected<WeightKnowledge>
 learnAbout(llvm::StringRef weight, int64_t n, int64_t k,
            QuantizerKind quantizer, std::optional<CherryCriterion> criterion,
-           WeightStatistics *statistics, unsigned threads);
+           WeightStatistics *statistics, unsigned threads,
+           bool ranksRows = false);
 
 /// Success where `statistics` have what the choice needs for this weight, else
 /// the sentence; reads no matrices.

@@ -31,19 +31,21 @@ namespace mlir::cq {
 /// The planes of one packed weight, in the order operands and globals have
 /// them. Null where the scheme or the cherries have none.
 struct Planes {
-  Value codes, scales, zeros, cherryColumns, cherryDeltas;
+  Value codes, scales, zeros, cherryColumns, cherryDeltas, rowOrder = {};
 };
 
 /// What the planes of a weight W [n, k] must be; scheme, layout and cherries
 /// are checked first, so hostile attributes end here. `cherries` may be null.
 struct PlaneTypes {
-  RankedTensorType codes, scales, zeros, cherryColumns, cherryDeltas;
+  RankedTensorType codes, scales, zeros, cherryColumns, cherryDeltas, rowOrder;
   static llvm::Expected<PlaneTypes> get(MLIRContext *context, int64_t n,
                                         int64_t k, SchemeAttr scheme,
                                         LayoutAttr layout,
                                         CherriesAttr cherries);
 };
 
+/// Type of the row order of N = n rows.
+RankedTensorType getRowOrderType(MLIRContext *context, int64_t n);
 /// Element type of a scale plane.
 FloatType getScaleElementType(MLIRContext *context, ScaleType type);
 
@@ -55,8 +57,8 @@ FloatType getScaleElementType(MLIRContext *context, ScaleType type);
 namespace mlir::cq {
 
 inline Planes getPlanes(MatmulOp op) {
-  return {op.getCodes(), op.getScales(), op.getZeros(), op.getCherryColumns(),
-          op.getCherryDeltas()};
+  return {op.getCodes(),         op.getScales(),       op.getZeros(),
+          op.getCherryColumns(), op.getCherryDeltas(), op.getRowOrder()};
 }
 inline Planes getPlanes(GatherOp op) {
   return {op.getCodes(), op.getScales(), op.getZeros(), op.getCherryColumns(),

@@ -37,17 +37,21 @@ def CQ_LayoutAttr : CQ_Attr<"Layout", "layout"> {
   let description = [{
     Wraps `cq::Layout`: `linear` (dense rows, least significant bit first) or
     `panel16` (panels of 16 rows), then row segments `rows : bits`. The rows sum
-    to N. All segments of one op have the bits of its scheme until mixed rows
-    arrive.
+    to N; the last segment has the bits of the op's scheme, others may be wider
+    (rows of high impact come first). `permuted`: the rows are not stored in the
+    order of W; the op has an operand `rows` that says which row each is.
 
     ```mlir
     #cq.layout<panel16, [192 : 3]>
+    #cq.layout<panel16, [32 : 4, 160 : 3], permuted>
     ```
   }];
   let parameters = (ins "LayoutKind":$kind,
-                        ArrayRefParameter<"RowSegment">:$segments);
+                        ArrayRefParameter<"RowSegment">:$segments,
+                        "bool":$permuted);
   let builders = [AttrBuilder<(ins "const Layout &":$layout), [{
-    return $_get($_ctxt, layout.kind, ArrayRef<RowSegment>(layout.segments));
+    return $_get($_ctxt, layout.kind, ArrayRef<RowSegment>(layout.segments),
+                 layout.permuted);
   }]>];
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{

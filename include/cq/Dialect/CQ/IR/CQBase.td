@@ -47,6 +47,12 @@ def CQ_Dialect : Dialect {
     the numbers of row n and column k lie. N and K are never stored beside the
     planes: N is the sum of the layout's rows, K comes from the activations.
 
+    Rows may have **several widths**: those of the largest impact are stored
+    first, with more bits, in whole panels of 16. A further plane, the **row
+    order**, says which row of W each stored row is; everything offline between
+    `cq.permute_rows` and `cq.pack` is in stored order, and `cq.matmul` stores
+    its results in the order of W.
+
     ## Attributes
 
     `#cq.scheme`, `#cq.layout` and `#cq.cherries` wrap the structs of the codec
@@ -61,6 +67,8 @@ def CQ_Dialect : Dialect {
     #r = #cq.scheme<bits = 8, group = row, grid = symmetric, scale = f32>
     // 192 rows of 3-bit codes, in panels of 16 rows.
     #l = #cq.layout<panel16, [192 : 3]>
+    // 32 rows of 4 bits, then 160 of 3, in an order of their own.
+    #m = #cq.layout<panel16, [32 : 4, 160 : 3], permuted>
     // The best weight of every (row, 256 columns) is a cherry.
     #c = #cq.cherries<slot, 1>
     ```
@@ -105,11 +113,11 @@ def CQ_Dialect : Dialect {
     Element types of planes: codes and zero points `i8` (holding unsigned values),
     scales `f16`, `bf16` or `f32` as the scheme says, cherry columns `i8` (form
     `slot`, column within its block of 256) or `i16` (otherwise), cherry deltas
-    `f16`. Storage is always whole bytes; `i3` lives in registers only.
+    `f16`, row order `i16` (`i32` above 65536 rows; unsigned values). Storage is always whole bytes; `i3` lives in registers only.
 
     By reference, planes are `ml_program.global`s named after the weight:
     `"w:codes"`, `"w:scales"`, `"w:zeros"`, `"w:cherry_columns"`,
-    `"w:cherry_deltas"`.
+    `"w:cherry_deltas"`, `"w:row_order"`.
   }];
   let useDefaultAttributePrinterParser = 1;
   let hasConstantMaterializer = 1;

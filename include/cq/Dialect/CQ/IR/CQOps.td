@@ -24,6 +24,7 @@ def CQ_Codes : CQ_Shaped<[I8]>;
 def CQ_Scales : CQ_Shaped<CQ_ScaleTypes>;
 def CQ_Columns : CQ_Shaped<[I8, I16]>;
 def CQ_Deltas : CQ_Shaped<[F16]>;
+def CQ_RowOrder : CQ_Shaped<[I16, I32]>;
 def CQ_F32 : CQ_Shaped<[F32]>;
 def CQ_F32Matrix : 2DTensorOf<[F32]>;
 def CQ_I8Matrix : 2DTensorOf<[I8]>;
@@ -55,7 +56,8 @@ def CQ_QuantizeOp : CQ_OfflineOp<"quantize", [AttrSizedResultSegments]> {
     W [N, K] → codes [N, K] (one a byte), scales [N, groups] (rounded to the
     scheme's type) and, for the affine grid, zero points [N, groups]. With
     `cherries` the weights at the given columns are left out of the groups'
-    ranges, and their deltas (f16 plane) are a last result.
+    ranges, and their deltas (f16 plane) are a last result. A `layout` with
+    segments of several widths says how many bits each row gets.
 
     ```mlir
     %codes, %scales = cq.quantize %w {scheme = #s, quantizer = #cq.quantizer<mse>}
@@ -65,7 +67,8 @@ def CQ_QuantizeOp : CQ_OfflineOp<"quantize", [AttrSizedResultSegments]> {
   let arguments = (ins CQ_F32Matrix:$weight,
                        Optional<1DTensorOf<[I8, I16]>>:$cherryColumns,
                        CQ_SchemeAttr:$scheme, CQ_QuantizerAttr:$quantizer,
-                       OptionalAttr<CQ_CherriesAttr>:$cherries);
+                       OptionalAttr<CQ_CherriesAttr>:$cherries,
+                       OptionalAttr<CQ_LayoutAttr>:$layout);
   let results = (outs CQ_I8Matrix:$codes, 2DTensorOf<CQ_ScaleTypes>:$scales,
                       Optional<CQ_I8Matrix>:$zeros,
                       Optional<1DTensorOf<[F16]>>:$cherryDeltas);
@@ -79,7 +82,8 @@ def CQ_QuantizeOp : CQ_OfflineOp<"quantize", [AttrSizedResultSegments]> {
 def CQ_DequantizeOp : CQ_OfflineOp<"dequantize"> {
   let summary = "Codes and scales to numbers";
   let description = [{
-    The decoded ŵ [N, K], exactly the formula of the scheme in f32.
+    The decoded ŵ [N, K], exactly the formula of the scheme in f32; row by row
+    with the widths of `layout`, if it is given.
 
     ```mlir
     %w = cq.dequantize %codes scales(%scales : tensor<192x9xf16>) {scheme = #s}
@@ -87,7 +91,8 @@ def CQ_DequantizeOp : CQ_OfflineOp<"dequantize"> {
     ```
   }];
   let arguments = (ins CQ_I8Matrix:$codes, 2DTensorOf<CQ_ScaleTypes>:$scales,
-                       Optional<CQ_I8Matrix>:$zeros, CQ_SchemeAttr:$scheme);
+                       Optional<CQ_I8Matrix>:$zeros, CQ_SchemeAttr:$scheme,
+                       OptionalAttr<CQ_LayoutAttr>:$layout);
   let results = (outs CQ_F32Matrix:$result);
   let assemblyFormat = [{
     $codes `scales` `(` $scales `:` type($scales) `)`
@@ -151,7 +156,8 @@ def CQ_ExtractCherriesOp : CQ_OfflineOp<"extract_cherries"> {
     W [N, K] → the cherry column plane (flat; see cq/Codec/Scheme.h for the order
     of each form). Runs before `cq.quantize`, because cherries do not take part in
     the ranges of their groups. `scheme` is the one the rest will be quantized
-    with: the criterion `quant_error` asks how badly it rounds a weight.
+    with, `layout` gives rows other widths: the criterion `quant_error` asks how
+    badly they round a weight.
 
     ```mlir
     %columns = cq.extract_cherries %w {scheme = #s, cherries = #c,
@@ -159,9 +165,45 @@ def CQ_ExtractCherriesOp : CQ_OfflineOp<"extract_cherries"> {
     ```
   }];
   let arguments = (ins CQ_F32Matrix:$weight, CQ_SchemeAttr:$scheme,
-                       CQ_CherriesAttr:$cherries, CQ_CriterionAttr:$criterion);
+                       CQ_CherriesAttr:$cherries, CQ_CriterionAttr:$criterion,
+                       OptionalAttr<CQ_LayoutAttr>:$layout);
   let results = (outs 1DTensorOf<[I8, I16]>:$columns);
   let assemblyFormat = "$weight attr-dict `:` type($weight) `->` type($columns)";
+}
+
+def CQ_RankRowsOp : CQ_OfflineOp<"rank_rows"> {
+  let summary = "Which rows are worth more bits";
+  let description = [{
+    W [N, K] → the order in which its rows are stored: those of the largest
+    impact first, as many as the first segment of `layout` has, each part
+    ascending (cq/Codec/MixedRows.h has the formula). Stored row s is row
+    order[s] of W. Entries are unsigned, i16 up to 65536 rows, else i32.
+
+    ```mlir
+    %order = cq.rank_rows %w {scheme = #s, layout = #cq.layout<panel16, [32 : 4, 160 : 3], permuted>}
+        : tensor<192x576xf32> -> tensor<192xi16>
+    ```
+  }];
+  let arguments = (ins CQ_F32Matrix:$weight, CQ_SchemeAttr:$scheme,
+                       CQ_LayoutAttr:$layout);
+  let results = (outs 1DTensorOf<[I16, I32]>:$order);
+  let assemblyFormat = "$weight attr-dict `:` type($weight) `->` type($order)";
+}
+
+def CQ_PermuteRowsOp : CQ_OfflineOp<"permute_rows", [AllTypesMatch<["matrix", "result"]>]> {
+  let summary = "The rows of a matrix as they are stored";
+  let description = [{
+    Row s of the result is row order[s] of the matrix. `cq.matmul` with the same
+    order undoes it on store. An entry that is no row is undefined behaviour, as
+    in `tensor.extract`.
+
+    ```mlir
+    %v = cq.permute_rows %w, %order : tensor<192x576xf32>, tensor<192xi16>
+    ```
+  }];
+  let arguments = (ins CQ_F32Matrix:$matrix, 1DTensorOf<[I16, I32]>:$order);
+  let results = (outs CQ_F32Matrix:$result);
+  let assemblyFormat = "$matrix `,` $order attr-dict `:` type($matrix) `,` type($order)";
 }
 
 def CQ_ScatterCherriesOp : CQ_OfflineOp<"scatter_cherries", [AllTypesMatch<["dense", "result"]>]> {
@@ -285,7 +327,8 @@ def CQ_MatmulOp : CQ_ComputeOp<"matmul", [AttrSizedOperandSegments]> {
     cherries added (it is a destination, not an accumulator). In mode `f32` the
     activations are `x`; in mode `int8` they are the three results of
     `cq.dynamic_quantize` (group: `cq::activationGroup(scheme)`), and `x` is given
-    as well exactly when there are cherries.
+    as well exactly when there are cherries. With `rows` (of a permuted layout)
+    the result of stored row s is column rows[s] of init.
 
     ```mlir
     %y = cq.matmul x(%x : tensor<8x576xf32>)
@@ -299,7 +342,8 @@ def CQ_MatmulOp : CQ_ComputeOp<"matmul", [AttrSizedOperandSegments]> {
                        Optional<CQ_Shaped<[I32]>>:$activationSums,
                        CQ_Codes:$codes, CQ_Scales:$scales, Optional<CQ_Codes>:$zeros,
                        Optional<CQ_Columns>:$cherryColumns,
-                       Optional<CQ_Deltas>:$cherryDeltas, CQ_F32:$init,
+                       Optional<CQ_Deltas>:$cherryDeltas,
+                       Optional<CQ_RowOrder>:$rowOrder, CQ_F32:$init,
                        CQ_SchemeAttr:$scheme, CQ_LayoutAttr:$layout,
                        OptionalAttr<CQ_CherriesAttr>:$cherries,
                        CQ_ActivationAttr:$mode);
@@ -312,6 +356,7 @@ def CQ_MatmulOp : CQ_ComputeOp<"matmul", [AttrSizedOperandSegments]> {
     (`zeros` `(` $zeros^ `:` type($zeros) `)`)?
     (`cherries` `(` $cherryColumns^ `,` $cherryDeltas `:`
         type($cherryColumns) `,` type($cherryDeltas) `)`)?
+    (`rows` `(` $rowOrder^ `:` type($rowOrder) `)`)?
     `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($result)^)?
   }];
   let extraClassDeclaration = [{

@@ -95,6 +95,7 @@ def CQSolveUniform : CQ_ModulePass<"cq-solve-uniform"> {
     Option<"cherries", "cherries", "std::string", "\"\"", "What makes a weight a cherry: none, magnitude, quant-error, activation or impact (default: magnitude up to 4 bits, none above)">,
     Option<"cherryForm", "cherry-form", "std::string", "\"\"", "How cherries are stored: none, element, column or slot">,
     Option<"cherryRatio", "cherry-ratio", "double", "1.0 / 256", "Share of the weights that are cherries">,
+    Option<"rows", "rows", "std::string", "\"\"", "SHARE:BITS, e.g. 1/8:4: that share of each weight's rows, those of the largest impact, gets more bits (whole panels of 16 rows)">,
     Option<"outer", "outer", "std::string", "\"b8-g64-symmetric-f16\"", "Scheme of embeddings and the head">,
     Option<"stats", "stats", "std::string", "\"\"", "Statistics file of `cq calibrate`, which decides what the choice may be">,
     ListOption<"keep", "keep", "std::string", "Regular expressions of weights to leave as they are">,
@@ -112,12 +113,13 @@ def CQMeasureLosses : CQ_ModulePass<"cq-measure-losses"> {
     an interrupted run goes on. Losses: `weight` (relative squared error),
     `output` (of the layer's output, needs moments), `fisher` (weighted by the
     squared gradients of its outputs, needs Fisher sums too). The module is not
-    changed. A choice is SCHEME[/QUANTIZER][/FORM COUNT-CRITERION], e.g.
-    b3-g128/gptq/slot1-impact.
+    changed. A choice is SCHEME[+rows=SHARE:bBITS][/QUANTIZER]
+    [/FORM COUNT-CRITERION], e.g. b3-g128+rows=1/8:b4/gptq/slot1-impact.
   }];
   let options = [
     Option<"losses", "losses", "std::string", "\"\"", "Measurement file to write or to go on with">,
     ListOption<"choices", "choices", "std::string", "Ways to store a weight (default: 2 to 8 bits, with the best quantizer and cherries that the statistics allow)">,
+    ListOption<"rowRatios", "row-ratios", "std::string", "Shares of rows to store wider, SHARE[:BITS], e.g. 1/8,1/4:8: each makes one more way of a choice of up to 4 bits">,
     Option<"loss", "loss", "std::string", "\"auto\"", "weight, output, fisher or auto (the last one that the statistics allow)">,
     Option<"statistics", "statistics", "std::string", "\"\"", "Statistics file of `cq calibrate`">,
     Option<"parameters", "parameters", "std::string", "\"\"", "Archive of weights by reference (default: the module's)">,
@@ -142,6 +144,7 @@ def CQSolveRatios : CQ_ModulePass<"cq-solve-ratios"> {
     Option<"bpw", "bpw", "double", "0", "Budget: bits per weight of what is decided (codes, scales, cherries, padding)">,
     Option<"size", "size", "std::string", "\"\"", "Budget: bytes of the whole archive, e.g. 60MB">,
     ListOption<"choices", "choices", "std::string", "Ways to store a weight (default: all that the file has for all weights)">,
+    ListOption<"rowRatios", "row-ratios", "std::string", "Shares of rows to store wider, beside the choices named (default: all that the file has)">,
     Option<"method", "method", "std::string", "\"exact\"", "exact, bound, greedy, uniform, lim, zd, index, reverse or random">,
     Option<"seed", "seed", "uint64_t", "0", "For method=random">,
     Option<"low", "low", "std::string", "\"\"", "The choice of less important blocks (lim, zd, index, reverse, random)">,
