@@ -49,6 +49,11 @@ static cl::list<std::string>
                 cl::desc("Ways to store a weight (default: as cq plan)"),
                 cl::sub(command), cl::cat(options));
 static cl::list<std::string>
+    rowRatios("row-ratios", cl::CommaSeparated,
+              cl::desc("Shares of rows to store wider, SHARE[:BITS],… further "
+                       "ways to store a weight of up to 4 bits"),
+              cl::sub(command), cl::cat(options));
+static cl::list<std::string>
     probeTexts("probe", cl::CommaSeparated,
                cl::desc("Ways for which the model is run, one run a weight "
                         "each; the losses of the others follow from the "

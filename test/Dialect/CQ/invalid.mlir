@@ -55,7 +55,7 @@ func.func @scale_type(%x : tensor<1x576xf32>, %c : tensor<41472xi8>, %s : tensor
 #s = #cq.scheme<bits = 3, group = 64, grid = symmetric, scale = f16>
 #l = #cq.layout<panel16, [192 : 4]>
 func.func @segment_bits(%x : tensor<1x576xf32>, %c : tensor<41472xi8>, %s : tensor<1728xf16>, %i : tensor<1x192xf32>) {
-  // expected-error @+1 {{layout has a row segment of 4 bits, the scheme has 3}}
+  // expected-error @+1 {{the last rows of the layout must have the 3 bits of the scheme, not 4}}
   %y = cq.matmul x(%x : tensor<1x576xf32>) codes(%c : tensor<41472xi8>) scales(%s : tensor<1728xf16>)
       outs(%i : tensor<1x192xf32>) {scheme = #s, layout = #l, mode = #cq.activation<f32>} -> tensor<1x192xf32>
   return

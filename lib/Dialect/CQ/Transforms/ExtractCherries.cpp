@@ -152,9 +152,9 @@ private:
                                    planes.zerosType, planes.packed.codes,
                                    planes.packed.scales, planes.packed.zeros,
                                    attrs.scheme, attrs.layout);
-    Value decoded = DequantizeOp::create(b, loc, matrix.getType(),
-                                         unpack.getCodes(), unpack.getScales(),
-                                         unpack.getZeros(), attrs.scheme, LayoutAttr());
+    Value decoded = DequantizeOp::create(
+        b, loc, matrix.getType(), unpack.getCodes(), unpack.getScales(),
+        unpack.getZeros(), attrs.scheme, LayoutAttr());
     decoded = ScatterCherriesOp::create(
         b, loc, matrix.getType(), decoded, planes.packed.cherryColumns,
         planes.packed.cherryDeltas, attrs.cherries);
