@@ -165,6 +165,9 @@ struct Setup {
         return opened.takeError();
       reader = std::move(*opened);
     }
+    // The shares are checked here and used when the choices are known.
+    if (auto checked = withRowShares({}, shares()); !checked)
+      return checked.takeError();
     for (auto [texts, list] :
          {std::pair(&choiceTexts, &choices), std::pair(&probeTexts, &probes)}) {
       auto parsed = parseChoices(*texts);
@@ -186,12 +189,17 @@ struct Setup {
     QuantizerKind quantizer = gram ? QuantizerKind::GPTQ : QuantizerKind::RTN;
     if (choices.empty())
       choices = defaultChoices(quantizer, CherryCriterion::Magnitude);
+    choices = llvm::cantFail(withRowShares(std::move(choices), shares()));
     if (probes.empty()) {
       StorageChoice probe;
       probe.scheme = {3, 128, Grid::Symmetric, ScaleType::F16};
       probe.quantizer = quantizer;
       probes.push_back(probe);
     }
+  }
+
+  static std::vector<std::string> shares() {
+    return {rowRatios.begin(), rowRatios.end()};
   }
 
   /// What another measurement would not share.
