@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Measure/WeightLoss.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/ThreadPool.h"
 #include <cmath>
@@ -158,10 +159,14 @@ static void quadraticForms(const float *d, int64_t rows, const float *gram,
   }
 }
 
-double WeightLossMeter::lossOf(const float *w, const std::vector<float> &stored,
-                               int64_t n, int64_t k) const {
+WeightLossMeter::RowLosses
+WeightLossMeter::rowLosses(const float *w, const std::vector<float> &stored,
+                           int64_t n, int64_t k) const {
   // The error of every row, and the size of the row, in the kind's measure.
-  std::vector<double> errors(n), sizes(n);
+  RowLosses losses;
+  std::vector<double> &errors = losses.errors, &sizes = losses.sizes;
+  errors.resize(n);
+  sizes.resize(n);
   bool relative = kind != LossKind::Fisher;
   bool useGram = kind != LossKind::Weight && !inputs->gram.empty();
   double squares = 0;
@@ -209,10 +214,15 @@ double WeightLossMeter::lossOf(const float *w, const std::vector<float> &stored,
       pool.async([&, i] { run(i, std::min(n, i + 64)); });
     pool.wait();
   }
+  return losses;
+}
+
+double WeightLossMeter::sum(const RowLosses &losses, int64_t k) const {
   double error = 0, size = 0;
+  auto n = static_cast<int64_t>(losses.errors.size());
   for (int64_t i = 0; i < n; ++i) {
-    error += errors[i];
-    size += sizes[i];
+    error += losses.errors[i];
+    size += losses.sizes[i];
   }
   if (kind == LossKind::Fisher)
     return 0.5 * error;
@@ -235,76 +245,136 @@ WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
         "the loss '" + stringifyLossKind(kind) +
         "' needs statistics of weight '" + weight +
         "'; give a statistics file that has it (cq calibrate), or loss=weight");
-  const float *meanSquares =
-      inputs->meanSquares.empty() ? nullptr : inputs->meanSquares.data();
+  // Rows know nothing of each other, so a weight with rows of two widths loses
+  // in each row what the weight of that width loses there: any share of rows
+  // costs no quantization of its own.
+  llvm::StringMap<RowLosses> uniform;
   std::vector<double> losses;
   std::vector<float> stored(static_cast<size_t>(n) * k);
-  const float *original = w;
   WeightFacts facts;
   facts.n = n, facts.k = k;
+  auto measureRows =
+      [&](const StorageChoice &choice) -> llvm::Expected<const RowLosses *> {
+    auto [it, isNew] = uniform.try_emplace(choice.str());
+    if (isNew) {
+      if (llvm::Error error = store(choice, w, n, k, stored))
+        return std::move(error);
+      it->second = rowLosses(w, stored, n, k);
+    }
+    return &it->second;
+  };
   for (const StorageChoice &choice : choices) {
     auto fails = [&](llvm::Error error) {
       return llvm::createStringError("weight '" + weight + "' as " +
                                      choice.str() + ": " +
                                      llvm::toString(std::move(error)));
     };
-    // Rows of several widths are quantized in the order they are stored in.
     PlanEntry entry = choice.entryFor(facts);
-    const float *w = original;
-    const float *fisher =
-        inputs->fisher.empty() ? nullptr : inputs->fisher.data();
-    std::vector<uint32_t> order;
-    std::vector<float> permuted, permutedFisher;
-    llvm::SmallVector<RowSegment, 1> segments;
-    if (entry.wide) {
-      auto ranked = rankRows(w, n, k, choice.scheme, entry.wide.count,
-                             {meanSquares, fisher, threads});
-      if (!ranked)
-        return fails(ranked.takeError());
-      order = std::move(*ranked);
-      segments = entry.codeLayout().segments;
-      permuted = permuteRows(w, k, order);
-      w = permuted.data();
-      if (fisher) {
-        permutedFisher = permuteRows(fisher, k, order);
-        fisher = permutedFisher.data();
+    // (Whole columns are chosen by all rows together.)
+    if (decoded || choice.cherries.form == CherryForm::Column || !entry.wide) {
+      if (decoded || entry.wide) {
+        if (llvm::Error error = store(choice, w, n, k, stored))
+          return fails(std::move(error));
+        losses.push_back(sum(rowLosses(w, stored, n, k), k));
+      } else {
+        auto rows = measureRows(choice);
+        if (!rows)
+          return fails(rows.takeError());
+        losses.push_back(sum(**rows, k));
       }
+      if (decoded)
+        decoded->push_back(stored);
+    } else {
+      StorageChoice narrow = choice, wide = choice;
+      narrow.rows = wide.rows = {};
+      wide.scheme.bits = entry.wide.bits;
+      auto others = measureRows(narrow);
+      if (!others)
+        return fails(others.takeError());
+      RowLosses mixed = **others;
+      auto better = measureRows(wide);
+      if (!better)
+        return fails(better.takeError());
+      auto order = rank(entry, w);
+      if (!order)
+        return fails(order.takeError());
+      for (int64_t i = 0; i < entry.wide.count; ++i)
+        mixed.errors[(*order)[i]] = (*better)->errors[(*order)[i]];
+      losses.push_back(sum(mixed, k));
     }
-    CherryPositions positions;
-    bool cherries = choice.cherries.form != CherryForm::None &&
-                    choice.cherries.numDeltas(n, k) != 0;
-    if (cherries) {
-      CherryInputs in;
-      in.columnWeights = meanSquares;
-      in.fisher = fisher;
-      in.threads = threads;
-      in.segments = segments;
-      auto selected = selectCherries(w, n, k, choice.cherries, choice.criterion,
-                                     choice.scheme, in);
-      if (!selected)
-        return fails(selected.takeError());
-      positions = std::move(*selected);
-    }
-    QuantizerInputs in;
-    in.columnWeights = meanSquares;
-    in.threads = threads;
-    in.moments = inputs->moments ? &*inputs->moments : nullptr;
-    in.segments = segments;
-    QuantizerKind quantizer = choice.quantizer;
-    if (quantizer == QuantizerKind::GPTQ && !in.moments && in.columnWeights)
-      quantizer = QuantizerKind::MSE;
-    auto quantized = quantizeWeight(w, n, k, choice.scheme, quantizer,
-                                    cherries ? &positions : nullptr, in);
-    if (!quantized)
-      return fails(quantized.takeError());
-    quantized->order = std::move(order);
-    dequantizeWeight(*quantized, cherries ? &positions : nullptr, stored.data(),
-                     threads);
-    losses.push_back(lossOf(original, stored, n, k));
     if (!std::isfinite(losses.back()))
       return fails(llvm::createStringError("its loss is not finite"));
-    if (decoded)
-      decoded->push_back(stored);
   }
   return losses;
+}
+
+llvm::Expected<std::vector<uint32_t>>
+WeightLossMeter::rank(const PlanEntry &entry, const float *w) const {
+  RowInputs known;
+  known.threads = threads;
+  if (!inputs->meanSquares.empty())
+    known.columnWeights = inputs->meanSquares.data();
+  if (!inputs->fisher.empty())
+    known.fisher = inputs->fisher.data();
+  return rankRows(w, entry.n, entry.k, entry.scheme, entry.wide.count, known);
+}
+
+llvm::Error WeightLossMeter::store(const StorageChoice &choice, const float *w,
+                                   int64_t n, int64_t k,
+                                   std::vector<float> &stored) const {
+  const float *meanSquares =
+      inputs->meanSquares.empty() ? nullptr : inputs->meanSquares.data();
+  WeightFacts facts;
+  facts.n = n, facts.k = k;
+  // Rows of several widths are quantized in the order they are stored in.
+  PlanEntry entry = choice.entryFor(facts);
+  const float *fisher =
+      inputs->fisher.empty() ? nullptr : inputs->fisher.data();
+  std::vector<uint32_t> order;
+  std::vector<float> permuted, permutedFisher;
+  llvm::SmallVector<RowSegment, 1> segments;
+  if (entry.wide) {
+    auto ranked = rank(entry, w);
+    if (!ranked)
+      return ranked.takeError();
+    order = std::move(*ranked);
+    segments = entry.codeLayout().segments;
+    permuted = permuteRows(w, k, order);
+    w = permuted.data();
+    if (fisher) {
+      permutedFisher = permuteRows(fisher, k, order);
+      fisher = permutedFisher.data();
+    }
+  }
+  CherryPositions positions;
+  bool cherries = choice.cherries.form != CherryForm::None &&
+                  choice.cherries.numDeltas(n, k) != 0;
+  if (cherries) {
+    CherryInputs in;
+    in.columnWeights = meanSquares;
+    in.fisher = fisher;
+    in.threads = threads;
+    in.segments = segments;
+    auto selected = selectCherries(w, n, k, choice.cherries, choice.criterion,
+                                   choice.scheme, in);
+    if (!selected)
+      return selected.takeError();
+    positions = std::move(*selected);
+  }
+  QuantizerInputs in;
+  in.columnWeights = meanSquares;
+  in.threads = threads;
+  in.moments = inputs->moments ? &*inputs->moments : nullptr;
+  in.segments = segments;
+  QuantizerKind quantizer = choice.quantizer;
+  if (quantizer == QuantizerKind::GPTQ && !in.moments && in.columnWeights)
+    quantizer = QuantizerKind::MSE;
+  auto quantized = quantizeWeight(w, n, k, choice.scheme, quantizer,
+                                  cherries ? &positions : nullptr, in);
+  if (!quantized)
+    return quantized.takeError();
+  quantized->order = std::move(order);
+  dequantizeWeight(*quantized, cherries ? &positions : nullptr, stored.data(),
+                   threads);
+  return llvm::Error::success();
 }

@@ -63,8 +63,18 @@ private:
   struct Inputs;
   llvm::Error load(llvm::StringRef weight, int64_t n, int64_t k,
                    bool wantsFactor);
-  double lossOf(const float *w, const std::vector<float> &stored, int64_t n,
-                int64_t k) const;
+  /// Ŵ [n, k] of a choice, rows in the order of W; no tensor in the sentence.
+  llvm::Error store(const StorageChoice &choice, const float *w, int64_t n,
+                    int64_t k, std::vector<float> &stored) const;
+  llvm::Expected<std::vector<uint32_t>> rank(const PlanEntry &entry,
+                                             const float *w) const;
+  /// What each row loses, and what it is relative to.
+  struct RowLosses {
+    std::vector<double> errors, sizes;
+  };
+  RowLosses rowLosses(const float *w, const std::vector<float> &stored,
+                      int64_t n, int64_t k) const;
+  double sum(const RowLosses &losses, int64_t k) const;
 
   LossKind kind;
   const StatisticsReader *statistics;

@@ -137,6 +137,31 @@ TEST(WeightLossTest, FisherWeighsOutputsByTheirGradients) {
   EXPECT_NEAR(f.measure(LossKind::Fisher, "b3-g32"), expected, 1e-4 * expected);
 }
 
+/// Rows of two widths: put together from the losses of uniform weights, the
+/// same number as measured on the stored weight itself.
+TEST(WeightLossTest, SharesOfRowsNeedNoQuantizationOfTheirOwn) {
+  Fixture f(true);
+  std::vector<StorageChoice> choices;
+  for (const char *text :
+       {"b3-g32+rows=1/2:b4/gptq", "b3-g32+rows=1/2:b8/rtn/element2-magnitude",
+        "b2-g32+rows=1/2:b4/mse/element3-quant-error", "b2-g32/gptq",
+        "b2-g32+rows=1/2:b3/rtn/column2-quant-error"})
+    choices.push_back(llvm::cantFail(StorageChoice::parse(text)));
+  for (LossKind kind : {LossKind::Weight, LossKind::Output, LossKind::Fisher}) {
+    WeightLossMeter meter(kind, f.reader.get(), 1);
+    std::vector<std::vector<float>> decoded;
+    auto composed =
+        llvm::cantFail(meter.measure("w", f.w.data(), n, k, choices));
+    auto measured =
+        llvm::cantFail(meter.measure("w", f.w.data(), n, k, choices, &decoded));
+    EXPECT_EQ(composed, measured);
+    EXPECT_EQ(decoded.size(), choices.size());
+    double narrow = f.measure(kind, "b3-g32/gptq");
+    EXPECT_LT(composed[0], narrow);
+    EXPECT_GT(composed[0], f.measure(kind, "b4-g32/gptq"));
+  }
+}
+
 TEST(WeightLossTest, FisherWithoutGramIsTheDiagonal) {
   Fixture f(false);
   std::vector<double> d = f.delta("b3-g32");
