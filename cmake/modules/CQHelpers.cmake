@@ -65,6 +65,7 @@ function(cq_add_folders)
       Pipelines
       Execution
       Inference
+      Bench
       CAPI)
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/CMakeLists.txt)
       add_subdirectory(${dir})

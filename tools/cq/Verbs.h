@@ -36,6 +36,7 @@ Verb quantizeVerb();
 Verb tuneVerb();
 Verb runVerb();
 Verb compileVerb();
+Verb benchVerb();
 Verb solveVerb();
 Verb evalVerb();
 Verb inspectVerb();

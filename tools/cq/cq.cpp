@@ -29,6 +29,7 @@ static const char overview[] =
   cq run small/ --chat --prompt "Hello"              compile for this CPU, stream an answer
   cq compile small/ -o libsmall.so                   a C library with its header: no MLIR at run time
   cq eval small/ --against smollm2.mlir              perplexity and KL divergence
+  cq bench --model=small/                            tokens per second; without --model: kernels alone
   cq solve problem.json                              which choice for which layer: the solver alone
   cq inspect FILE                                    what is in a model, checkpoint or folder
   cq stats show smollm2.stats                        what calibration measured; merge, import, export
@@ -43,11 +44,11 @@ int main(int argc, char **argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   tool::programPath = argv[0];
   std::vector<tool::Verb> verbs = {
-      tool::importVerb(),  tool::calibrateVerb(), tool::measureVerb(),
-      tool::planVerb(),    tool::quantizeVerb(),  tool::tuneVerb(),
-      tool::runVerb(),     tool::compileVerb(),   tool::evalVerb(),
-      tool::inspectVerb(), tool::solveVerb(),     tool::statsVerb(),
-      tool::reportVerb()};
+      tool::importVerb(), tool::calibrateVerb(), tool::measureVerb(),
+      tool::planVerb(),   tool::quantizeVerb(),  tool::tuneVerb(),
+      tool::runVerb(),    tool::compileVerb(),   tool::benchVerb(),
+      tool::evalVerb(),   tool::inspectVerb(),   tool::solveVerb(),
+      tool::statsVerb(),  tool::reportVerb()};
   if (argc < 2) {
     llvm::errs() << overview;
     return 1;

@@ -1,0 +1,63 @@
+//===- Roofline.cpp - Results under what the machine allows ---------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "../Report/Plot.h"
+#include "cq/Bench/ProductBench.h"
+#include <cmath>
+#include <map>
+
+using namespace mlir::cq;
+
+static const char style[] =
+    "<style>svg{font:12px sans-serif;background:#fff}"
+    ".blue{stroke:#26c;fill:#26c}.red{stroke:#c33;fill:#c33}"
+    ".green{stroke:#283;fill:#283}.orange{stroke:#d80;fill:#d80}"
+    ".grey{stroke:#888;fill:#888}polyline,path{fill:none}"
+    "text{stroke:none}</style>";
+
+std::string mlir::cq::plotRoofline(const std::vector<ProductResult> &results,
+                                   int threads) {
+  Plot plot("Products from memory, " + std::to_string(threads) +
+                (threads == 1 ? " thread" : " threads"),
+            "tokens M, log2", "GMAC/s", /*logarithmic=*/true);
+  // The roof of the narrowest weight: bytes up to the multipliers' peak.
+  std::map<std::string, std::vector<Plot::Point>> lines, roofs;
+  double peak = 0;
+  for (const ProductResult &r : results) {
+    if (!r.rotating || r.threads != threads)
+      continue;
+    std::string name = std::to_string(r.n) + " x " + std::to_string(r.k) + " " +
+                       r.scheme.str();
+    double x = std::log2(static_cast<double>(r.tokens));
+    lines[name].push_back(
+        {x, r.macsPerSecond() * 1e-9,
+         name + ", M = " + std::to_string(r.tokens) + ": " +
+             formatNumber(r.macsPerSecond() * 1e-9) + " GMAC/s, " +
+             formatNumber(100 * r.shareOfLimit()) + " % of the limit"});
+    double bytes = r.readBandwidth / r.weightBytes * r.n * r.k * r.tokens;
+    roofs[name].push_back({x, std::min(bytes, r.multipliers) * 1e-9, "limit"});
+    peak = std::max(peak, r.multipliers);
+  }
+  static const char *colours[] = {"blue", "red", "green", "orange"};
+  size_t next = 0;
+  for (auto &[name, points] : lines) {
+    plot.series("grey", roofs[name]);
+    plot.series(colours[next++ % 4], points);
+  }
+  if (plot.empty())
+    return "";
+  plot.rule(peak * 1e-9, "multipliers");
+  std::string svg = plot.svg();
+  // Alone in a file it needs a namespace and the page's colours.
+  if (size_t at = svg.find("<svg"); at != std::string::npos) {
+    if (svg.find("xmlns") == std::string::npos)
+      svg.insert(at + 4, " xmlns=\"http://www.w3.org/2000/svg\"");
+    svg.insert(svg.find('>', at) + 1, style);
+  }
+  return svg;
+}
