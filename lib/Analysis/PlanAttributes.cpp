@@ -151,6 +151,12 @@ void cq::setPlanAttr(Operation *module, const Plan &plan) {
   if (decision.bound)
     fields.push_back(
         b.getNamedAttr("bound", b.getF64FloatAttr(*decision.bound)));
+  if (!decision.curve.empty()) {
+    SmallVector<double> curve; // bits and loss in turn
+    for (auto [bits, loss] : decision.curve)
+      curve.append({bits, loss});
+    fields.push_back(b.getNamedAttr("curve", b.getDenseF64ArrayAttr(curve)));
+  }
   module->setAttr(kDecisionAttrName, b.getDictionaryAttr(fields));
 }
 
@@ -238,6 +244,9 @@ llvm::Expected<Plan> cq::getPlanAttr(Operation *module) {
     decision.price = number("price");
     if (fields.get("bound"))
       decision.bound = number("bound");
+    if (auto curve = fields.getAs<DenseF64ArrayAttr>("curve"))
+      for (int64_t i = 0; i + 1 < curve.size(); i += 2)
+        decision.curve.push_back({curve[i], curve[i + 1]});
     plan.decision = std::move(decision);
   }
   return std::move(plan);

@@ -36,9 +36,12 @@ std::optional<LossKind> mlir::cq::parseLossKind(llvm::StringRef text) {
 LossKind mlir::cq::strongestLoss(const StatisticsReader *statistics,
                                  llvm::ArrayRef<std::string> weights) {
   bool input = statistics != nullptr, fisher = statistics != nullptr;
+  // Without Gram matrices `fisher` sees no rows of errors, only single ones,
+  // and its plans were measured worse than uniform bits (docs/Results.md).
   for (const std::string &weight : weights) {
     input = input && statistics->hasInput(weight);
-    fisher = fisher && statistics->hasFisher(weight);
+    fisher =
+        fisher && statistics->hasFisher(weight) && statistics->hasGram(weight);
   }
   return fisher && input ? LossKind::Fisher
          : input         ? LossKind::Output
@@ -264,6 +267,12 @@ WeightLossMeter::measure(llvm::StringRef weight, const float *w, int64_t n,
     return &it->second;
   };
   for (const StorageChoice &choice : choices) {
+    if (choice.keep) {
+      losses.push_back(0);
+      if (decoded)
+        decoded->emplace_back(w, w + n * k);
+      continue;
+    }
     auto fails = [&](llvm::Error error) {
       return llvm::createStringError("weight '" + weight + "' as " +
                                      choice.str() + ": " +

@@ -54,6 +54,7 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
     solve.outer = options.outer;
     solve.statistics = options.stats;
     solve.interactions = options.interactions;
+    solve.curve = options.curve;
     solve.keep.assign(options.keep.begin(), options.keep.end());
     solve.overrides.assign(options.overrides.begin(), options.overrides.end());
     solve.floors.assign(options.floors.begin(), options.floors.end());

@@ -76,14 +76,23 @@ Error mlir::cq::collectPlan(const ReportInputs &inputs, Report &report) {
                             "weights, {2}",
                             totals.bitsPerWeight(), formatCount(totals.weights),
                             formatBytes(totals.bytes)));
+  if (const auto &decision = plan->decision;
+      decision && !decision->curve.empty())
+    report.curve =
+        CurveReport{decision->loss,
+                    decision->curve,
+                    {plan->decidedBitsPerWeight(), decision->predictedLoss},
+                    decision->price,
+                    inputs.measured};
   // How the plan was found, where it says so: numbers and words, by name.
   if (const llvm::json::Object *decision =
           json->getAsObject()->getObject("decision")) {
     std::map<std::string, std::string> parts;
     for (const auto &[key, value] : *decision)
-      parts[key.str()] = value.getAsString()
-                             ? value.getAsString()->str()
-                             : llvm::formatv("{0}", value).str();
+      if (!value.getAsArray()) // the curve has a plot
+        parts[key.str()] = value.getAsString()
+                               ? value.getAsString()->str()
+                               : llvm::formatv("{0}", value).str();
     std::string text;
     for (const auto &[key, value] : parts)
       text += (text.empty() ? "" : ", ") + key + " " + value;

@@ -189,6 +189,76 @@ static std::string bitsAndErrors(const Report &report) {
          legend(rolesOf(report)) + figures(plots);
 }
 
+/// What kinds of loss mean, for people who see only the page.
+static StringRef meaningOf(StringRef loss) {
+  for (auto [name, meaning] :
+       {std::pair<StringRef, StringRef>("weight", "relative error of weights"),
+        {"output", "relative error of layers' outputs"},
+        {"fisher", "expected growth of a sequence's loss"},
+        {"divergence", "KL divergence, one weight at a time"},
+        {"predictions", "KL divergence, interactions included"},
+        {"block", "relative change of blocks' outputs"},
+        {"block-fisher", "expected growth of a sequence's loss, by block"}})
+    if (loss == name)
+      return meaning;
+  return loss;
+}
+
+/// How bits were bought, in words and as a curve.
+static std::string budget(const Report &report) {
+  if (!report.curve)
+    return "";
+  const CurveReport &curve = *report.curve;
+  auto points = [](llvm::ArrayRef<std::pair<double, double>> list,
+                   StringRef what) {
+    std::vector<Plot::Point> result;
+    for (auto [bits, value] : list)
+      result.push_back({bits, value,
+                        formatNumber(bits) + " bits per weight: " + what.str() +
+                            " " + formatNumber(value)});
+    return result;
+  };
+  std::vector<Plot> plots;
+  plots.emplace_back("Least predicted loss", "bits per weight",
+                     meaningOf(curve.loss).str() + " (log)", true);
+  plots.back().series("c0", points(curve.predicted, "loss"));
+  plots.back().series("c1", points(curve.chosen, "this plan, loss"));
+  plots.back().rule(curve.chosen.second, "this plan");
+  if (!curve.measured.empty()) {
+    plots.emplace_back("Measured KL divergence", "bits per weight",
+                       "nats per prediction (log)", true);
+    std::vector<std::pair<double, double>> sorted = curve.measured;
+    llvm::sort(sorted);
+    plots.back().series("c2", points(sorted, "KL divergence"));
+  }
+  // The layers to which the budget gave most and least.
+  const MatrixReport *most = nullptr, *least = nullptr;
+  for (const MatrixReport &matrix : report.matrices) {
+    if (!matrix.bits || !matrix.decision.get("candidates"))
+      continue;
+    if (!most || *matrix.bits > *most->bits)
+      most = &matrix;
+    if (!least || *matrix.bits < *least->bits)
+      least = &matrix;
+  }
+  std::string words =
+      "Every layer could have been stored in several ways. Each way has a "
+      "price in bytes and a loss that was measured on text; the plan is the "
+      "set of choices with the least total loss that fits the budget. A layer "
+      "gets a wider choice exactly when it saves more loss a byte than the "
+      "same bytes would save elsewhere (" +
+      formatNumber(curve.price) +
+      " a byte at this budget). \u201cWhy\u201d in the table of decisions "
+      "says it for each layer, with all its candidates.";
+  if (most && least && *most->bits > *least->bits)
+    words += " Most bits: " + most->weight + ", " + formatNumber(*most->bits) +
+             "; fewest: " + least->weight + ", " + formatNumber(*least->bits) +
+             ".";
+  return section("What the budget buys", words) +
+         legend({"least loss of any plan", "this plan", "measured"}) +
+         figures(plots);
+}
+
 static std::string blocks(const Report &report) {
   if (report.blocks.empty())
     return "";
@@ -333,6 +403,6 @@ static std::string plan(const Report &report) {
 
 std::string mlir::cq::renderReport(const Report &report) {
   return pageBegin(report.title) + header(report) + heterogeneity(report) +
-         scatter(report) + bitsAndErrors(report) + blocks(report) +
-         overlaps(report) + plan(report) + pageEnd();
+         scatter(report) + budget(report) + bitsAndErrors(report) +
+         blocks(report) + overlaps(report) + plan(report) + pageEnd();
 }

@@ -34,3 +34,15 @@ PlanTotals Plan::totals() const {
   }
   return totals;
 }
+
+double Plan::decidedBitsPerWeight() const {
+  int64_t weights = 0;
+  for (const PlanEntry &entry : entries)
+    if (!entry.candidates.empty())
+      weights += entry.n * entry.k;
+  return weights && decision
+             ? 8.0 *
+                   static_cast<double>(decision->bytes - decision->otherBytes) /
+                   static_cast<double>(weights)
+             : 0.0;
+}

@@ -13,6 +13,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cmath>
 
 using namespace mlir::cq;
 
@@ -60,6 +61,12 @@ static llvm::json::Value decisionToJSON(const PlanDecision &decision) {
                             {"price", decision.price}};
   if (decision.bound)
     object["bound"] = *decision.bound;
+  if (!decision.curve.empty()) {
+    llvm::json::Array curve;
+    for (auto [bits, loss] : decision.curve)
+      curve.push_back(llvm::json::Array{bits, loss});
+    object["curve"] = std::move(curve);
+  }
   return object;
 }
 
@@ -117,6 +124,19 @@ readDecision(const llvm::json::Object &object, const std::string &where) {
   decision.price = fields.number("price");
   if (fields.has("bound"))
     decision.bound = fields.number("bound");
+  const llvm::json::Array *curve =
+      fields.has("curve") ? fields.array("curve") : nullptr;
+  for (size_t i = 0; curve && i < curve->size(); ++i) {
+    const llvm::json::Array *point = (*curve)[i].getAsArray();
+    auto bits =
+        point && point->size() == 2 ? (*point)[0].getAsNumber() : std::nullopt;
+    auto loss = bits ? (*point)[1].getAsNumber() : std::nullopt;
+    if (!loss || !std::isfinite(*bits) || !std::isfinite(*loss)) {
+      fields.fail("needs a curve of [bits per weight, loss]");
+      break;
+    }
+    decision.curve.push_back({*bits, *loss});
+  }
   if (llvm::Error error = fields.finish())
     return std::move(error);
   return decision;

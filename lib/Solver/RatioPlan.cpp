@@ -124,6 +124,13 @@ private:
       layer.floor = options.floors[*floor].bits;
     if (ceiling && !pinned)
       layer.ceiling = options.ceilings[*ceiling].bits;
+    // A floor above all choices asks for the weight as it is.
+    if (layer.floor > 0 && llvm::all_of(list, [&](const StorageChoice &choice) {
+          return choice.bits() < layer.floor;
+        })) {
+      list.emplace_back();
+      list.back().keep = true;
+    }
     const MeasuredWeight *measured = measurements.find(weight.name);
     if (measured && (measured->n != weight.n || measured->k != weight.k))
       return llvm::createStringError(llvm::formatv(
@@ -132,7 +139,12 @@ private:
           weight.name, measured->n, measured->k, weight.n, weight.k));
     std::vector<StorageChoice> kept;
     for (const StorageChoice &choice : list) {
-      PlanEntry entry = choice.entryFor(weight, options.layout);
+      if (choice.keep) {
+        layer.choices.push_back({choice.bytes(weight, options.layout), 0,
+                                 choice.bits(), choice.str()});
+        kept.push_back(choice);
+        continue;
+      }
       const double *loss = measured ? measured->find(choice.str()) : nullptr;
       if (!loss && !pinned)
         return llvm::createStringError(
@@ -142,14 +154,15 @@ private:
             "cq-measure-losses) or leave the choice out");
       // Shares of rows can round to the same panels. (Weights that must share a
       // choice by position keep them all, and those that are named.)
+      PlanEntry entry = choice.entryFor(weight, options.layout);
       if (!options.tieFused && options.solver.low.empty() &&
           options.solver.high.empty() &&
           llvm::any_of(kept, [&](const StorageChoice &other) {
             return storesEqually(entry, other.entryFor(weight, options.layout));
           }))
         continue;
-      layer.choices.push_back({entry.bytes(), loss ? *loss : 0.0,
-                               static_cast<double>(choice.scheme.bits),
+      layer.choices.push_back({choice.bytes(weight, options.layout),
+                               loss ? *loss : 0.0, choice.bits(),
                                choice.str()});
       kept.push_back(choice);
     }
@@ -161,15 +174,17 @@ private:
   }
 
   void addGroups() {
-    // A pinned layer has a list of its own and moves with nobody.
-    std::map<int64_t, std::vector<unsigned>> shared, fused;
+    // A pinned layer has a list of its own and moves with nobody; one that may
+    // also be kept moves with its like.
+    std::map<std::pair<int64_t, size_t>, std::vector<unsigned>> shared, fused;
     for (unsigned l = 0; l < factOf.size(); ++l) {
+      size_t count = problem.layers[l].choices.size();
       if (isPinned[l])
         continue;
       if (int64_t id = facts[factOf[l]].sharedArgument; id >= 0)
-        shared[id].push_back(l);
+        shared[{id, count}].push_back(l);
       if (int64_t id = facts[factOf[l]].fusedInput; id >= 0 && options.tieFused)
-        fused[id].push_back(l);
+        fused[{id, count}].push_back(l);
     }
     llvm::EquivalenceClasses<unsigned> classes;
     for (auto *sets : {&shared, &fused})
@@ -446,8 +461,7 @@ static std::vector<double> lossesAmongOthers(const RatioProblem &problem,
   return losses;
 }
 
-void RatioPlanner::explain(const RatioSolution &solution, Plan &plan) const {
-  double price = solution.price;
+double RatioPlanner::explain(const RatioSolution &solution, Plan &plan) const {
   bool interacting = false;
   for (const RatioBlock &block : ratio.blocks)
     interacting |= !block.matrix.empty();
@@ -462,11 +476,26 @@ void RatioPlanner::explain(const RatioSolution &solution, Plan &plan) const {
                 ->vectors[(offsets[l] + solution.choices[l]) * changes.size() +
                           d]);
   }
+  // Reasons are about what a choice saves where it stands.
+  std::vector<std::vector<double>> allLosses;
+  // Where the solver knows no price (bounds, baselines), the best exchange that
+  // is left.
+  double price = solution.price;
+  for (unsigned l = 0; l < factOf.size(); ++l) {
+    allLosses.push_back(lossesAmongOthers(ratio, solution.choices, changes, l));
+    unsigned chosen = solution.choices[l];
+    const std::vector<RatioChoice> &choices = ratio.layers[l].choices;
+    if (solution.price == 0)
+      for (unsigned x : ratio.allowed(l))
+        if (choices[x].cost > choices[chosen].cost)
+          price =
+              std::max(price, (allLosses[l][chosen] - allLosses[l][x]) /
+                                  static_cast<double>(choices[x].cost -
+                                                      choices[chosen].cost));
+  }
   for (unsigned l = 0; l < factOf.size(); ++l) {
     RatioLayer layer = ratio.layers[l];
-    // Reasons are about what a choice saves where it stands.
-    std::vector<double> losses =
-        lossesAmongOthers(ratio, solution.choices, changes, l);
+    const std::vector<double> &losses = allLosses[l];
     PlanEntry entry = layerChoices[l][solution.choices[l]].entryFor(
         facts[factOf[l]], options.layout);
     for (auto [choice, loss] : llvm::zip_equal(layer.choices, losses)) {
@@ -490,7 +519,7 @@ void RatioPlanner::explain(const RatioSolution &solution, Plan &plan) const {
     std::string reason;
     if (layer.choices.size() == 1)
       reason = "override";
-    else if (solution.price == 0 && !up)
+    else if (price == 0 && !up)
       reason = "the budget does not bind: least loss of all choices";
     else {
       if (down)
@@ -522,14 +551,36 @@ void RatioPlanner::explain(const RatioSolution &solution, Plan &plan) const {
     entry.reason = std::move(reason);
     plan.entries.push_back(std::move(entry));
   }
+  return price;
 }
 
 llvm::Expected<Plan> RatioPlanner::plan() const {
-  auto solution = solveRatios(ratio, options.solver);
+  // What cannot be met is said at once.
+  if (llvm::Error error = ratio.checkBudget(ratio.budget))
+    return std::move(error);
+  bool exact = options.solver.method == RatioMethod::Exact;
+  std::optional<RatioFronts> fronts;
+  if (exact || options.curvePoints > 1) {
+    RatioProblem alone = ratio;
+    alone.gram.reset();
+    auto built = RatioFronts::build(alone, options.solver.threads);
+    if (built)
+      fronts.emplace(std::move(*built));
+    else // too large to enumerate: bounds only
+      llvm::consumeError(built.takeError());
+  }
+  auto solution = exact && fronts && !ratio.gram
+                      ? fronts->solve(ratio.budget)
+                      : solveRatios(ratio, options.solver);
   if (!solution)
     return solution.takeError();
+  // A second opinion on every answer, before anyone acts on it.
+  if (llvm::Error error = ratio.verify(*solution))
+    return llvm::createStringError(
+        "the solver made a wrong answer; please report this: " +
+        llvm::toString(std::move(error)));
   Plan plan;
-  explain(*solution, plan);
+  double price = explain(*solution, plan);
   llvm::append_range(plan.entries, fixed);
   // The order of the facts, as all plans have it.
   llvm::StringMap<size_t> order;
@@ -547,27 +598,31 @@ llvm::Expected<Plan> RatioPlanner::plan() const {
   decision.predictedLoss = solution->value;
   if (std::isfinite(solution->bound))
     decision.bound = solution->bound;
-  decision.price = solution->price;
+  decision.price = price;
+  if (fronts && options.curvePoints > 1)
+    decision.curve = curve(*fronts);
   plan.decision = decision;
   return plan;
 }
 
-llvm::Expected<std::vector<std::pair<double, double>>>
-RatioPlanner::curve(unsigned points) const {
-  auto fronts = RatioFronts::build(ratio);
-  if (!fronts)
-    return fronts.takeError();
+std::vector<std::pair<double, double>>
+RatioPlanner::curve(const RatioFronts &fronts) const {
   RatioRange range = ratio.range();
-  std::vector<std::pair<double, double>> curve;
-  for (unsigned i = 0; i < points; ++i) {
-    int64_t budget =
-        range.smallest + (range.largest - range.smallest) / (points - 1) * i;
-    auto solution = fronts->solve(budget + ratio.offset);
-    if (!solution)
-      return solution.takeError();
-    curve.push_back({8.0 * static_cast<double>(solution->cost) /
-                         static_cast<double>(solvedWeights),
-                     solution->value});
+  std::vector<std::pair<double, double>> points;
+  for (unsigned i = 0; i < options.curvePoints; ++i) {
+    double share = static_cast<double>(i) / (options.curvePoints - 1);
+    int64_t cost =
+        range.smallest +
+        static_cast<int64_t>(
+            share * static_cast<double>(range.largest - range.smallest));
+    auto solution = fronts.solve(cost + ratio.offset);
+    if (!solution) {
+      llvm::consumeError(solution.takeError()); // not within the range
+      continue;
+    }
+    points.push_back({8.0 * static_cast<double>(solution->cost) /
+                          static_cast<double>(solvedWeights),
+                      solution->value});
   }
-  return curve;
+  return points;
 }

@@ -70,6 +70,8 @@ RowShare RowShare::of(const WideRows &wide, int64_t n) {
 }
 
 std::string StorageChoice::str() const {
+  if (keep)
+    return "keep";
   std::string text = scheme.str() + (rows ? "+rows=" + rows.str() : "") + "/" +
                      stringifyQuantizerKind(quantizer).str();
   if (cherries.form != CherryForm::None)
@@ -81,6 +83,10 @@ std::string StorageChoice::str() const {
 
 llvm::Expected<StorageChoice> StorageChoice::parse(llvm::StringRef text) {
   StorageChoice choice;
+  if (text == "keep") {
+    choice.keep = true;
+    return choice;
+  }
   // A share has a slash of its own: rows=1/8:b4 comes out first.
   std::string withoutRows = text.str();
   if (size_t begin = text.find("+rows="); begin != llvm::StringRef::npos) {
@@ -138,6 +144,7 @@ PlanEntry StorageChoice::entryFor(const WeightFacts &weight,
   entry.weight = weight.name;
   entry.n = weight.n;
   entry.k = weight.k;
+  entry.keep = keep;
   entry.scheme = scheme;
   entry.quantizer = quantizer;
   entry.layout = layout;
@@ -152,9 +159,19 @@ PlanEntry StorageChoice::entryFor(const WeightFacts &weight,
   return entry;
 }
 
+int64_t StorageChoice::bytes(const WeightFacts &weight,
+                             LayoutKind layout) const {
+  // Whatever the checkpoint had: archives hold what is not packed as f32.
+  return keep ? 4 * weight.n * weight.k : entryFor(weight, layout).bytes();
+}
+
 StorageChoice StorageChoice::of(const PlanEntry &entry) {
-  return {entry.scheme, entry.quantizer, entry.cherries, entry.criterion,
-          RowShare::of(entry.wide, entry.n)};
+  return {entry.scheme,
+          entry.quantizer,
+          entry.cherries,
+          entry.criterion,
+          RowShare::of(entry.wide, entry.n),
+          entry.keep};
 }
 
 const PlanCandidate *mlir::cq::chosenCandidate(const PlanEntry &entry) {

@@ -124,6 +124,10 @@ static llvm::Error verifyBudget(const Plan &plan) {
   for (const PlanEntry &entry : plan.entries)
     if (!entry.keep && !entry.candidates.empty())
       bytes += countBytes(entry);
+    else if (llvm::any_of(entry.candidates, [](const PlanCandidate &candidate) {
+               return candidate.choice == "keep";
+             }))
+      bytes += 4 * entry.n * entry.k; // kept by decision, not beside it
   if (bytes <= plan.decision->budget)
     return llvm::Error::success();
   return llvm::createStringError(llvm::formatv(

@@ -51,7 +51,7 @@ static cl::opt<std::string>
 static cl::opt<bool> why("why", cl::desc("One line more a weight: the reason"),
                          cl::sub(command), cl::cat(options));
 static cl::opt<unsigned>
-    curvePoints("curve", cl::init(0), cl::ValueOptional,
+    curvePoints("curve", cl::init(25), cl::ValueOptional,
                 cl::value_desc("points"),
                 cl::desc("Show the least predicted loss over the budget"),
                 cl::sub(command), cl::cat(options));
@@ -118,55 +118,43 @@ static void printSums(const Plan &plan) {
                                 llvm::format("%.3g", decision.price));
 }
 
-/// The record of every weight makes a problem again; interactions, which a plan
-/// does not hold, are left out.
+/// Least predicted loss over bits per weight, the plan among them, and what was
+/// measured where it is known.
 static llvm::Error printCurve(const Plan &plan) {
-  RatioProblem problem;
-  for (const PlanEntry &entry : plan.entries) {
-    if (entry.candidates.size() < 2)
-      continue;
-    RatioLayer layer;
-    layer.name = entry.weight;
-    layer.weights = entry.n * entry.k;
-    for (const PlanCandidate &candidate : entry.candidates)
-      layer.choices.push_back(
-          {candidate.bytes, candidate.loss, 0, candidate.choice});
-    problem.layers.push_back(std::move(layer));
-  }
-  if (problem.layers.empty())
-    return llvm::createStringError("there was nothing to decide");
-  auto fronts = RatioFronts::build(problem);
-  if (!fronts)
-    return fronts.takeError();
-  RatioRange range = problem.range();
-  int64_t weights = 0;
-  for (const RatioLayer &layer : problem.layers)
-    weights += layer.weights;
-  std::vector<std::pair<double, double>> points;
-  unsigned count = std::max(2u, curvePoints.getValue());
-  for (unsigned i = 0; i < count; ++i) {
-    auto solution =
-        fronts->solve(range.smallest +
-                      static_cast<int64_t>(
-                          static_cast<double>(range.largest - range.smallest) *
-                          i / (count - 1)));
-    if (!solution)
-      return solution.takeError();
-    points.push_back({8.0 * static_cast<double>(solution->cost) /
-                          static_cast<double>(weights),
-                      solution->value});
-  }
+  if (!plan.decision || plan.decision->curve.empty())
+    return llvm::createStringError(
+        "there is no curve: nothing was decided, or its blocks are too large "
+        "to enumerate");
+  struct Point {
+    double bits, loss;
+    bool chosen;
+  };
+  std::vector<Point> points;
+  for (auto [bits, loss] : plan.decision->curve)
+    points.push_back({bits, loss, false});
+  points.push_back(
+      {plan.decidedBitsPerWeight(), plan.decision->predictedLoss, true});
+  llvm::sort(points, [](const Point &a, const Point &b) {
+    return std::pair(a.bits, a.chosen) < std::pair(b.bits, b.chosen);
+  });
   // Losses fall by orders of magnitude: bars are logarithmic.
-  double most = std::log10(std::max(points.front().second, 1e-300));
-  double least = std::log10(std::max(points.back().second, 1e-300));
-  llvm::outs() << "\n   bpw  predicted loss (log scale)\n";
-  for (auto [bits, loss] : points) {
-    double share = most > least ? (std::log10(std::max(loss, 1e-300)) - least) /
-                                      (most - least)
-                                : 0;
+  double most = -1e300, least = 1e300;
+  for (const Point &point : points)
+    if (point.loss > 0) {
+      most = std::max(most, std::log10(point.loss));
+      least = std::min(least, std::log10(point.loss));
+    }
+  llvm::outs() << "\n   bpw  predicted loss (" << plan.decision->loss
+               << ", log scale)\n";
+  for (const Point &point : points) {
+    double share = most > least && point.loss > 0
+                       ? (std::log10(point.loss) - least) / (most - least)
+                       : 0;
     llvm::outs() << llvm::formatv(
-        "{0,6:f3}  {1,-10} {2}\n", bits, llvm::format("%.4g", loss),
-        std::string(1 + static_cast<size_t>(std::lround(49 * share)), '#'));
+        "{0,6:f3}  {1,-10} {2}{3}\n", point.bits,
+        llvm::format("%.4g", point.loss),
+        std::string(1 + static_cast<size_t>(std::lround(49 * share)), '#'),
+        point.chosen ? "  <- this plan" : "");
   }
   return llvm::Error::success();
 }
@@ -193,6 +181,7 @@ static llvm::Error run() {
   auto text = budget.pipelineOptions(archive, stats, overrides);
   if (!text)
     return text.takeError();
+  std::string curveText = std::to_string(std::max(2u, curvePoints.getValue()));
   for (auto [name, value] :
        {std::pair<llvm::StringRef, llvm::StringRef>("outer", outer),
         {"keep", keep},
@@ -200,6 +189,7 @@ static llvm::Error run() {
         {"parameters", archive},
         {"plan-out", planPath},
         {"plan-only", "true"},
+        {"curve", curveText},
         {"progress", "true"}})
     text->add(name, value);
   if (llvm::Error error =

@@ -17,6 +17,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cmath>
 
 using namespace mlir::cq;
 namespace cl = llvm::cl;
@@ -47,6 +48,11 @@ static cl::opt<std::string>
     model("model", cl::value_desc("file"),
           cl::desc("The unquantized model: a module or a checkpoint"),
           cl::sub(command), cl::cat(options));
+static cl::list<std::string>
+    measured("measured", cl::CommaSeparated, cl::value_desc("BPW:KLD,..."),
+             cl::desc("KL divergences that cq eval measured for plans of this "
+                      "model, e.g. 2.85:0.71,3.25:0.40"),
+             cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     weight("weight", cl::value_desc("regex"),
            cl::desc("The matrix whose weights are plotted (default: the one "
@@ -139,6 +145,14 @@ static Error run() {
     readers.push_back(std::move(*reader));
   }
   inputs.scatterWeight = weight;
+  for (llvm::StringRef text : measured) {
+    auto [bits, divergence] = text.split(':');
+    std::pair<double, double> point;
+    if (bits.getAsDouble(point.first) || divergence.getAsDouble(point.second) ||
+        !std::isfinite(point.first) || !std::isfinite(point.second))
+      return fail("'" + text + "' is not of the form BPW:KLD, e.g. 3.25:0.4");
+    inputs.measured.push_back(point);
+  }
   auto report = collectReport(inputs);
   if (!report)
     return report.takeError();

@@ -102,6 +102,9 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
       *this, "tie",
       llvm::cl::desc("fused: weights that multiply one input share a choice"),
       llvm::cl::init("none")};
+  Option<unsigned> curve{*this, "curve",
+                         llvm::cl::desc("Points of the plan's curve"),
+                         llvm::cl::init(25)};
   Option<bool> interactions{*this, "interactions",
                             llvm::cl::desc("Use the interactions measured"),
                             llvm::cl::init(true)};

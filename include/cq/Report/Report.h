@@ -61,6 +61,15 @@ struct ScatterReport {
   std::vector<Point> points;
 };
 
+/// What the plan's budget buys, and what others would.
+struct CurveReport {
+  std::string loss; ///< kind of what is predicted
+  std::vector<std::pair<double, double>> predicted; ///< bits per weight, loss
+  std::pair<double, double> chosen;                 ///< of this plan
+  double price = 0; ///< loss that one more byte would save
+  std::vector<std::pair<double, double>> measured; ///< bits, KL divergence
+};
+
 struct Report {
   std::string title;
   std::vector<std::pair<std::string, std::string>> facts; ///< the header
@@ -68,6 +77,7 @@ struct Report {
   std::vector<MatrixReport> matrices;
   std::vector<BlockReport> blocks;
   std::optional<ScatterReport> scatter;
+  std::optional<CurveReport> curve;
 };
 
 /// Everything but the title may be missing.
@@ -79,6 +89,8 @@ struct ReportInputs {
   std::vector<const StatisticsReader *> statistics;
   std::string planText, planPath;              ///< plan.json
   const ParameterArchive *quantized = nullptr; ///< the plan's planes
+  /// Bits per weight and measured KL divergence of plans of this model.
+  std::vector<std::pair<double, double>> measured;
   std::string scatterWeight; ///< regular expression; else the highest HScore
   unsigned threads = 0;
 };

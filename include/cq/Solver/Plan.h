@@ -55,6 +55,9 @@ struct PlanDecision {
   double predictedLoss = 0;
   std::optional<double> bound; ///< no plan within the budget is below
   double price = 0;            ///< loss that one more byte would save
+  /// Least predicted loss over bits per weight of what was decided,
+  /// interactions between blocks left out; empty where it was not asked for.
+  std::vector<std::pair<double, double>> curve;
 };
 
 /// How one weight is stored.
@@ -96,6 +99,9 @@ struct Plan {
   /// Null when the plan does not mention the weight.
   const PlanEntry *find(llvm::StringRef weight) const;
   PlanTotals totals() const;
+  /// Of what was to be decided, what the decision's curve counts; 0 without a
+  /// decision.
+  double decidedBitsPerWeight() const;
 
   llvm::json::Value toJSON() const;
   /// Unknown keys, duplicates, wrong types and values out of range are errors

@@ -39,6 +39,7 @@ struct RatioPlanOptions {
   std::vector<WidthLimit> floors, ceilings;
   bool tieFused = false;    ///< weights of one input share a choice
   bool interactions = true; ///< use the blocks' matrices
+  unsigned curvePoints = 0; ///< of PlanDecision::curve
   /// One of the two: bits per weight over the weights that are solved for, or
   /// bytes of everything, `otherBytes` (tensors that are no weights, headers)
   /// included.
@@ -68,16 +69,15 @@ public:
   /// Bytes that a number of bits per weight means for the problem's budget.
   int64_t budgetFor(double bitsPerWeight) const;
   /// Solves for the options' budget; the plan has a decision record for every
-  /// weight.
+  /// weight, and the curve where options ask for it.
   llvm::Expected<Plan> plan() const;
-  /// The curve: (bits per weight, predicted loss) of exact plans at `points`
-  /// budgets over the reachable range.
-  llvm::Expected<std::vector<std::pair<double, double>>>
-  curve(unsigned points) const;
 
 private:
   RatioPlanner() = default;
-  void explain(const RatioSolution &solution, Plan &plan) const;
+  /// Fills plan.entries; returns what one more byte would save.
+  double explain(const RatioSolution &solution, Plan &plan) const;
+  /// (bits per weight, predicted loss) of exact plans over the reachable range.
+  std::vector<std::pair<double, double>> curve(const RatioFronts &fronts) const;
 
   RatioPlanOptions options;
   std::vector<WeightFacts> facts;

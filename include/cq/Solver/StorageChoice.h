@@ -37,6 +37,7 @@ llvm::Expected<std::pair<int64_t, int64_t>> parseShare(llvm::StringRef text);
 ///   b3-g128                                   rtn, no cherries
 ///   b3-g64-symmetric-f16/gptq/slot1-impact    1 cherry a (row, 256 columns)
 ///   b3-g128+rows=1/8:b4/gptq                  an eighth of the rows at 4 bits
+///   keep                                      as it is, f32 in the archive
 ///
 /// CHERRIES is FORM COUNT-CRITERION with the forms and criteria of the codec.
 struct StorageChoice {
@@ -45,6 +46,7 @@ struct StorageChoice {
   CherrySpec cherries;
   CherryCriterion criterion = CherryCriterion::Magnitude;
   RowShare rows = {};
+  bool keep = false; ///< the fields above mean nothing
 
   /// All fields, so that equal choices have equal text.
   std::string str() const;
@@ -55,6 +57,11 @@ struct StorageChoice {
   /// rows where there are two panels and nobody looks rows up.
   PlanEntry entryFor(const WeightFacts &weight,
                      LayoutKind layout = LayoutKind::Panel16) const;
+  /// Exact bytes in the archive, a kept weight's too.
+  int64_t bytes(const WeightFacts &weight,
+                LayoutKind layout = LayoutKind::Panel16) const;
+  /// Nominal width, what floors and ceilings look at.
+  double bits() const { return keep ? 32 : scheme.bits; }
   /// The choice that an entry states.
   static StorageChoice of(const PlanEntry &entry);
 };

@@ -190,7 +190,8 @@ TEST(WeightLossTest, MissingStatisticsAreNamed) {
                               llvm::cantFail(StorageChoice::parse("b3-g32")));
   EXPECT_TRUE(llvm::StringRef(llvm::toString(losses.takeError()))
                   .contains("weight 'other'"));
-  EXPECT_EQ(strongestLoss(f.reader.get(), {"w"}), LossKind::Fisher);
+  EXPECT_EQ(strongestLoss(Fixture(true).reader.get(), {"w"}), LossKind::Fisher);
+  EXPECT_EQ(strongestLoss(f.reader.get(), {"w"}), LossKind::Output);
   EXPECT_EQ(strongestLoss(f.reader.get(), {"w", "other"}), LossKind::Weight);
   EXPECT_EQ(strongestLoss(nullptr, {"w"}), LossKind::Weight);
 }

@@ -267,6 +267,7 @@ private:
                                      "' is no value of tie: fused or none");
     out.tieFused = tie == "fused";
     out.interactions = interactions;
+    out.curvePoints = curve;
     out.keep.assign(keep.begin(), keep.end());
     for (const std::string &text : overrides) {
       auto [pattern, choice] = StringRef(text).rsplit(':');
