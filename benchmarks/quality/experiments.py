@@ -3,8 +3,8 @@
 """What quality.py measures: lists of lines, one choice varied at a time.
 
 A line is a name, the options of `cq quantize` (underscores for dashes), and
-what else it wants: `stats` (a key of CALIBRATIONS), `tune` (options of
-`cq tune`), `eval` (options of `cq eval`).
+what else it wants: `stats` (a key of CALIBRATIONS), `losses` (a key of
+MEASUREMENTS), `tune` (options of `cq tune`), `eval` (options of `cq eval`).
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ class Line:
     name: str
     quantize: dict
     stats: str = ""
+    losses: str = ""
     tune: dict | None = None
     eval: dict = dataclasses.field(default_factory=dict)
 
@@ -27,6 +28,27 @@ CALIBRATIONS = {
     "sequence": dict(sequences=16, fisher="sequence"),
     "token": dict(sequences=16, fisher="token"),
     "full": dict(sequences=32, fisher="sequence", gram=True),
+}
+
+
+# Ways to store a weight that a budget chooses from: gptq with the statistics'
+# Gram matrices, cherries where they earn their bits.
+CHOICES = ",".join(["b2-g128/gptq", "b2-g128/gptq/slot1-magnitude", "b2-g64/gptq/slot1-magnitude", "b3-g128/gptq",
+                    "b3-g128/gptq/slot1-magnitude", "b3-g64/gptq/slot1-magnitude", "b4-g128/gptq",
+                    "b4-g128/gptq/slot1-magnitude", "b5-g128/gptq", "b6-g128/gptq", "b8-g128/gptq"])
+
+# Options of `cq measure` (with the statistics `full`), or of `cq plan` where
+# the key of the loss is one of those. Measured once, solved for every budget.
+MEASUREMENTS = {
+    "divergence": dict(sequences=1, choices=CHOICES),
+    "gram": dict(sequences=2, pairs="gram", block_loss="relative", choices=CHOICES),
+    "gram-fisher": dict(sequences=2, pairs="gram", block_loss="fisher", choices=CHOICES),
+    "model": dict(sequences=1, pairs="model", choices=CHOICES),
+    # Six choices a layer, as the paper has ratios: exact takes 42 + 756 runs of a block.
+    "pairs-gram": dict(sequences=1, pairs="gram", block_loss="relative",
+                       choices="b2-g128,b3-g128,b4-g128,b5-g128,b6-g128,b8-g128"),
+    "pairs-exact": dict(sequences=1, pairs="exact", block_loss="relative",
+                        choices="b2-g128,b3-g128,b4-g128,b5-g128,b6-g128,b8-g128"),
 }
 
 
@@ -113,5 +135,73 @@ def tuning():
             yield dataclasses.replace(base, name=f"{base.name}, {name}", tune=options)
 
 
+# (name, options of `cq quantize`, losses): who decides.
+ALLOCATORS = [
+    ("uniform, nearest choice that fits", dict(method="uniform", loss="output"), ""),
+    ("index order, two levels", dict(method="index", loss="output"), ""),
+    ("random order, two levels", dict(method="random", seed=1, loss="output"), ""),
+    ("LIM order, two levels", dict(method="lim", loss="output"), ""),
+    ("ZD order, two levels", dict(method="zd", loss="output"), ""),
+    ("measured output error", dict(loss="output"), ""),
+    ("measured divergence, one weight at a time", dict(), "divergence"),
+    ("fisher", dict(loss="fisher"), ""),
+    ("block output, losses alone", dict(no_interactions=True), "gram"),
+    ("block output, gram", dict(), "gram"),
+    ("block output by fisher, gram", dict(), "gram-fisher"),
+    ("predictions, losses alone", dict(no_interactions=True), "model"),
+    ("predictions, gram over all layers", dict(), "model"),
+]
+
+
+def allocate(budget, choices=CHOICES, allocators=ALLOCATORS, **rest):
+    for name, options, losses in allocators:
+        text = " ".join(f"{value} {key}" for key, value in budget.items())
+        yield Line(f"{text}: {name}", dict(budget, choices=choices, **options, **rest), stats="full",
+                   losses=losses or f"plan-{options['loss']}{'-head' if 'outer' in rest else ''}")
+
+
+def budgets():
+    """Who decides, at equal bits of the linear layers (head at 8 bits)."""
+    for bpw in (2.2, 2.5, 2.85, 3.25, 3.5, 3.87, 4.5):
+        yield from allocate(dict(bpw=bpw))
+
+
+def files():
+    """The same by bytes of the whole file, the head being decided too.
+
+    The sizes are those of 2.5, 3.25 and 4.5 bits for the layers with the head at
+    8 bits. Only losses that the head has: cq measure runs blocks, not the head.
+    """
+    solved = [a for a in ALLOCATORS if not a[2]]
+    for size in ("64MB", "74MB", "90MB"):
+        yield from allocate(dict(size=size), allocators=solved, outer="solve")
+
+
+def pairs():
+    """M by inner products against M by differences of losses: the plans and what they are worth.
+
+    How close the matrices are: benchmarks/quality/compare_pairs.py.
+    """
+    choices = MEASUREMENTS["pairs-gram"]["choices"]
+    allocators = [("losses alone", dict(no_interactions=True), "pairs-gram"), ("gram", dict(), "pairs-gram"),
+                  ("exact", dict(), "pairs-exact")]
+    for bpw in (2.5, 3.25):
+        yield from allocate(dict(bpw=bpw), choices, allocators)
+
+
+def levels():
+    """0 to 100 % of the blocks at the lower width, by LIM, ZD and random order (LayerwiseQuant).
+
+    The plot: quality.py --plot=levels.svg.
+    """
+    low, high = "b2-g128/gptq", "b4-g128/gptq"
+    for method in ("lim", "zd", "random", "index", "reverse"):
+        for share in (0, 20, 40, 60, 80, 100):
+            bpw = 2.135 + 2 * (1 - share / 100)
+            yield Line(f"{method}: {share} % of the blocks at 2 bits",
+                       dict(bpw=f"level:{share}", method=method, low=low, high=high, choices=f"{low},{high}", seed=1,
+                            loss="output"), stats="full", losses="plan-output-levels")
+
+
 EXPERIMENTS = {function.__name__.replace("_", "-"): function for function in
-               (data_free, quantizers, criteria, forms, groups, activations, tuning)}
+               (data_free, quantizers, criteria, forms, groups, activations, tuning, budgets, files, pairs, levels)}

@@ -24,10 +24,13 @@ import subprocess
 import sys
 import time
 
-from experiments import CALIBRATIONS, EXPERIMENTS, Line
+import plot
+from experiments import CALIBRATIONS, EXPERIMENTS, MEASUREMENTS, Line
 
 HEAD = ("| linear layers | bpw | all bpw | KL divergence | KLD x 4^bpw | perplexity | top kept |\n"
         "|---|---|---|---|---|---|---|")
+
+OUTER = r"embd|embed|^output\.|lm_head"
 
 
 def flags(options):
@@ -43,6 +46,7 @@ class Bench:
         self.work.mkdir(parents=True, exist_ok=True)
         self.record = self.work / "results.json"
         self.known = json.loads(self.record.read_text()) if self.record.exists() else {}
+        self.measured = set()
 
     def cq(self, *arguments):
         subprocess.run([self.options.cq, *map(str, arguments)], check=True,
@@ -55,15 +59,46 @@ class Bench:
             self.cq("calibrate", self.options.model, *text, *flags(CALIBRATIONS[key]), "-o", path)
         return path
 
+    def losses(self, key):
+        """The measurement file of that name; `cq measure` goes on where it stopped."""
+        path = self.work / f"losses-{key}.jsonl"
+        if key in MEASUREMENTS and key not in self.measured:
+            text = [f"--text={self.options.calibration}"] if self.options.calibration else []
+            stats = [] if key.startswith("pairs") else [f"--stats={self.statistics('full')}"]
+            self.cq("measure", self.options.model, *text, *stats, *flags(MEASUREMENTS[key]), "-o", path)
+            self.measured.add(key)
+        return path
+
+    def level(self, share, line: Line, extra):
+        """The bits per weight at which `share` percent of the blocks have the low choice."""
+        bits = []
+        for choice in (line.quantize["high"], line.quantize["low"]):
+            path = self.work / "level.json"
+            self.cq("plan", self.options.model, "--bpw=32", f"--choices={line.quantize['choices']}", *extra,
+                    f"--loss={line.quantize['loss']}", "--method=uniform", f"--override=.:{choice}",
+                    "--outer=b8-g64", "-o", path)
+            weights = [w for w in json.loads(path.read_text())["weights"] if w.get("candidates")
+                       and not re.search(OUTER, w["weight"])]
+            bits.append(8 * sum(w["bytes"] for w in weights) / sum(w["shape"][0] * w["shape"][1] for w in weights))
+        return bits[0] + (bits[1] - bits[0]) * float(share) / 100 + 1e-6
+
     def key(self, line: Line):
-        return json.dumps([self.options.model, self.options.text, self.options.windows,
-                           line.quantize, line.stats, line.tune, line.eval], sort_keys=True)
+        identity = [self.options.model, self.options.text, self.options.windows, line.quantize, line.stats,
+                    line.tune, line.eval]
+        if line.losses:
+            identity += [line.losses, MEASUREMENTS.get(line.losses)]
+        return json.dumps(identity, sort_keys=True)
 
     def measure(self, line: Line):
         folder = self.work / "model"
         stats = [f"--stats={self.statistics(line.stats)}"] if line.stats else []
+        quantize = dict(line.quantize)
+        if line.losses:
+            stats.append(f"--losses={self.losses(line.losses)}")
+        if str(quantize.get("bpw", "")).startswith("level:"):
+            quantize["bpw"] = self.level(quantize["bpw"][6:], line, stats)
         start = time.time()
-        self.cq("quantize", self.options.model, "-o", folder, "--force", *stats, *flags(line.quantize))
+        self.cq("quantize", self.options.model, "-o", folder, "--force", *stats, *flags(quantize))
         seconds = time.time() - start
         if line.tune is not None:
             tuned = self.work / "tuned"
@@ -79,12 +114,14 @@ class Bench:
         numbers["quantize_seconds"] = round(seconds, 1)
         plan = json.loads((folder / "plan.json").read_text())
         # The embedding (and tied head) keeps its own scheme: not a linear layer.
-        outer = [w for w in plan["weights"] if re.search(r"embd|embed|^output\.|lm_head", w["weight"])]
+        outer = [w for w in plan["weights"] if re.search(OUTER, w["weight"])]
         linear = [w for w in plan["weights"] if w not in outer]
         count = lambda weights: sum(w["shape"][0] * w["shape"][1] for w in weights)
         size = lambda weights: sum(w.get("bytes", 0) for w in weights)
         numbers["linear_bpw"] = 8 * size(linear) / count(linear)
         numbers["payload_bpw"] = 8 * size(linear + outer) / count(linear + outer)
+        if "decision" in plan:
+            numbers["predicted_loss"] = plan["decision"]["predicted_loss"]
         numbers["file_bytes"] = (folder / "model.safetensors").stat().st_size
         return numbers
 
@@ -132,17 +169,28 @@ def main():
     parser.add_argument("--windows", type=int, default=16)
     parser.add_argument("--work", default="quality-results", help="statistics, results; kept and reused")
     parser.add_argument("--results", help="put the tables into this Markdown file")
+    parser.add_argument("--plot", help="with --experiment=levels: the curve as an SVG file")
     parser.add_argument("--list", action="store_true", help="print the lines' names and stop")
     parser.add_argument("--cq", default=str(pathlib.Path(__file__).resolve().parents[2] / "build/bin/cq"))
     options = parser.parse_args()
     bench = Bench(options)
     for name in options.experiment or EXPERIMENTS:
         lines = [line for line in EXPERIMENTS[name]() if re.search(options.only, line.name)]
-        print(f"\n{name}: {EXPERIMENTS[name].__doc__}")
+        print(f"\n{name}: {EXPERIMENTS[name].__doc__.splitlines()[0]}")
         if options.list:
             print("\n".join(line.name for line in lines))
             continue
         table = bench.table(lines)
+        if options.plot and name == "levels":
+            series = {}
+            for line in lines:
+                if bench.key(line) in bench.known:
+                    share = float(line.quantize["bpw"][6:])
+                    series.setdefault(line.quantize["method"], []).append(
+                        (share, bench.known[bench.key(line)]["kl_divergence"]))
+            pathlib.Path(options.plot).write_text(plot.svg(
+                series, "KL divergence as blocks move to the lower width",
+                "blocks at the lower width, %", "KL divergence (log)"))
         if options.results:
             insert(options.results, name, table)
     for folder in ("model", "tuned"):
