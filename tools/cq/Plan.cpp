@@ -130,8 +130,13 @@ static llvm::Error printCurve(const Plan &plan) {
     bool chosen;
   };
   std::vector<Point> points;
-  for (auto [bits, loss] : plan.decision->curve)
+  // As many of the plan's points as are asked for, first and last among them.
+  size_t last = plan.decision->curve.size() - 1,
+         count = std::clamp<size_t>(curvePoints, 2, last + 1);
+  for (size_t i = 0; i < count && last > 0; ++i) {
+    auto [bits, loss] = plan.decision->curve[i * last / (count - 1)];
     points.push_back({bits, loss, false});
+  }
   points.push_back(
       {plan.decidedBitsPerWeight(), plan.decision->predictedLoss, true});
   llvm::sort(points, [](const Point &a, const Point &b) {
@@ -181,7 +186,6 @@ static llvm::Error run() {
   auto text = budget.pipelineOptions(archive, stats, overrides);
   if (!text)
     return text.takeError();
-  std::string curveText = std::to_string(std::max(2u, curvePoints.getValue()));
   for (auto [name, value] :
        {std::pair<llvm::StringRef, llvm::StringRef>("outer", outer),
         {"keep", keep},
@@ -189,7 +193,6 @@ static llvm::Error run() {
         {"parameters", archive},
         {"plan-out", planPath},
         {"plan-only", "true"},
-        {"curve", curveText},
         {"progress", "true"}})
     text->add(name, value);
   if (llvm::Error error =

@@ -58,6 +58,22 @@ def CQAnnotateImpact : CQ_ModulePass<"cq-annotate-impact"> {
     Statistic<"numUnmeasured", "num-unmeasured", "Weights the file does not know">];
 }
 
+def CQAnnotateLayers : CQ_ModulePass<"cq-annotate-layers"> {
+  let summary = "Write the scores of every layer beside its weight";
+  let description = [{
+    Adds `cq.layer` to every `arith.constant` and `ml_program.global` that is a
+    weight: of its transformer block `lim_token`, `lim_flat`, `zd` and
+    `zd_two_sided` (statistics), and `losses`, by kind and by choice, of every
+    measurement file that is given: `output` (measured output error), `fisher`,
+    `divergence` (of the predictions when this weight alone is stored so), `block`,
+    `predictions`. Facts, all of them: nothing is decided here.
+  }];
+  let options = [
+    Option<"stats", "stats", "std::string", "\"\"", "Statistics file of `cq calibrate`">,
+    ListOption<"losses", "losses", "std::string", "Measurement files, one of each kind of loss">];
+  let statistics = [Statistic<"numAnnotated", "num-annotated", "Weights with scores">];
+}
+
 def CQExtractCherries : CQ_ModulePass<"cq-extract-cherries"> {
   let summary = "Replace weights by what cherries and quantization leave of them";
   let description = [{
