@@ -16,6 +16,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "../test/unittests/Conversion/KernelHarness.h"
+#include "Twin.h"
 #include "cq/Runtime/Runtime.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Format.h"
@@ -47,6 +48,9 @@ static cl::opt<bool> resident("resident", cl::desc("one copy of the weight"));
 static cl::opt<bool>
     cpuTime("cpu-time",
             cl::desc("count CPU time: for one thread on a busy machine"));
+static cl::opt<bool> twin("twin",
+                          cl::desc("beside the kernel written by hand "
+                                   "(b3-g128, 1 or 8 tokens, resident)"));
 static cl::opt<double> seconds("seconds", cl::desc("time per measurement"),
                                cl::init(0.5));
 
@@ -93,6 +97,37 @@ static double readBandwidth() {
 static void fillRandom(GuardedBuffer &buffer, std::mt19937 &random) {
   for (int64_t i = 0; i < buffer.size(); ++i)
     buffer.as<uint8_t>()[i] = static_cast<uint8_t>(random() >> 7);
+}
+
+/// The generated kernel and the twin in turn, on the same planes.
+static void measureTwin(const std::function<void(int64_t, int64_t)> &kernel,
+                        const TwinProduct &product) {
+  int64_t panels = product.n / 16, size = product.m * product.n;
+  std::vector<float> expected(size);
+  kernel(0, panels);
+  std::copy_n(product.y, size, expected.begin());
+  std::fill_n(product.y, size, 0.0f);
+  if (!runTwin(product, 0, panels)) {
+    llvm::outs() << "  no twin for this product\n";
+    return;
+  }
+  bool equal = std::equal(expected.begin(), expected.end(), product.y);
+  double best[2] = {1e30, 1e30};
+  auto batch = [&](int which) {
+    int64_t runs = 0;
+    double start = now(), elapsed = 0;
+    for (; elapsed < 0.002; elapsed = now() - start, ++runs)
+      which ? (void)runTwin(product, 0, panels) : kernel(0, panels);
+    best[which] = std::min(best[which], elapsed / double(runs));
+  };
+  for (double start = now(); now() - start < seconds;)
+    for (int which : {0, 1})
+      batch(which);
+  llvm::outs() << llvm::format(
+      "  one thread: generated %.1f us, twin %.1f us: %.2f times the twin's "
+      "speed; results %s\n",
+      best[0] * 1e6, best[1] * 1e6, best[1] / best[0],
+      equal ? "equal" : "DIFFER");
 }
 
 static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
@@ -189,6 +224,19 @@ static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
       n, k, scheme.str().c_str(), m, each * 1e6, double(n) * k / each / 1e9,
       double(n) * k * m / each / 1e9, rate / 1e9, 100 * rate / bandwidth,
       bytes.bitsPerWeight(n, k), compileTime * 1e3);
+  if (!twin)
+    return;
+  if (scheme.str() != "b3-g128-symmetric-f16" ||
+      cherries.form != CherryForm::None)
+    return;
+  size_t first = spec.needsFloatActivations() ? 1 : 0;
+  auto at = [&](size_t i) { return memory[i].as<void>(); };
+  measureTwin(kernels[0], {n, k, m, static_cast<int8_t *>(at(first)),
+                           static_cast<float *>(at(first + 1)),
+                           static_cast<int32_t *>(at(first + 2)),
+                           static_cast<uint8_t *>(at(first + 4)),
+                           static_cast<uint16_t *>(at(first + 5)),
+                           static_cast<float *>(at(first + 3))});
 }
 
 int main(int argc, char **argv) {
