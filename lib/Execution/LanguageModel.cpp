@@ -27,7 +27,7 @@ struct LanguageModel::Implementation {
   std::string fingerprint;
   double compileSeconds = 0;
 
-  llvm::Error startSession(llvm::StringRef path);
+  llvm::Error startSession(const LanguageFunctions &functions);
 };
 
 /// Hash of the whole archive: parameters are part of what a model is.
@@ -42,12 +42,10 @@ static std::string hashParameters(const ParameterArchive &archive) {
   return llvm::utohexstr(hash);
 }
 
-llvm::Error LanguageModel::Implementation::startSession(llvm::StringRef path) {
-  auto functions = findChunkFunctions(code->getInterface(), path);
-  if (!functions)
-    return functions.takeError();
+llvm::Error LanguageModel::Implementation::startSession(
+    const LanguageFunctions &functions) {
   std::vector<cq_chunk> chunks;
-  for (const ChunkFunctions &names : functions->chunks) {
+  for (const ChunkFunctions &names : functions.chunks) {
     cq_chunk &chunk = chunks.emplace_back();
     chunk.tokens = names.tokens;
     auto forward = code->lookup(names.forward->name);
@@ -59,7 +57,7 @@ llvm::Error LanguageModel::Implementation::startSession(llvm::StringRef path) {
     chunk.forward = reinterpret_cast<decltype(chunk.forward)>(*forward);
     chunk.logits = reinterpret_cast<decltype(chunk.logits)>(*logits);
   }
-  session.emplace(std::move(chunks), functions->shape, files->table.data());
+  session.emplace(std::move(chunks), functions.shape, files->table.data());
   return llvm::Error::success();
 }
 
@@ -87,12 +85,16 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   impl->compileSeconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
+  // First: a module without them is no language model, whatever its weights.
+  auto functions = findChunkFunctions(impl->code->getInterface(), modulePath);
+  if (!functions)
+    return functions.takeError();
   auto files =
       ModelFiles::open(impl->code->getInterface(), modulePath, options.threads);
   if (!files)
     return files.takeError();
   impl->files.emplace(std::move(*files));
-  if (llvm::Error error = impl->startSession(modulePath))
+  if (llvm::Error error = impl->startSession(*functions))
     return std::move(error);
 
   auto text = llvm::MemoryBuffer::getFile(modulePath);

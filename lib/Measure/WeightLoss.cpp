@@ -33,19 +33,17 @@ std::optional<LossKind> mlir::cq::parseLossKind(llvm::StringRef text) {
   return std::nullopt;
 }
 
-LossKind mlir::cq::strongestLoss(const StatisticsReader *statistics,
-                                 llvm::ArrayRef<std::string> weights) {
-  bool input = statistics != nullptr, fisher = statistics != nullptr;
-  // Without Gram matrices `fisher` sees no rows of errors, only single ones,
-  // and its plans were measured worse than uniform bits (docs/Results.md).
-  for (const std::string &weight : weights) {
-    input = input && statistics->hasInput(weight);
-    fisher =
-        fisher && statistics->hasFisher(weight) && statistics->hasGram(weight);
-  }
-  return fisher && input ? LossKind::Fisher
-         : input         ? LossKind::Output
-                         : LossKind::Weight;
+LossKind mlir::cq::defaultLoss(const StatisticsReader *statistics,
+                               llvm::ArrayRef<std::string> weights) {
+  // Without Gram matrices `fisher` sees no rows of errors, only single ones;
+  // `output` takes every layer for equally important. Plans by either were
+  // measured worse than uniform bits (docs/Results.md).
+  bool fisher =
+      statistics && llvm::all_of(weights, [&](llvm::StringRef weight) {
+        return statistics->hasInput(weight) && statistics->hasFisher(weight) &&
+               statistics->hasGram(weight);
+      });
+  return fisher ? LossKind::Fisher : LossKind::Weight;
 }
 
 std::string mlir::cq::fingerprint(const StatisticsReader *statistics) {

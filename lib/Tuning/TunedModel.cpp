@@ -21,10 +21,6 @@ llvm::Error TunedModel::load(const PlanEntry &entry,
                                    archive->path() + ": " +
                                    llvm::toString(std::move(error)));
   };
-  if (isTrained && entry.wide)
-    return fails(llvm::createStringError(
-        "it has rows of several widths, which cannot be tuned yet; quantize "
-        "without --rows and --row-ratios"));
   CherryPositions cherries;
   llvm::Expected<QuantizedWeight> quantized =
       readQuantizedWeight(*archive, entry, cherries);
@@ -197,6 +193,7 @@ llvm::Error TunedModel::write(StringRef path) const {
       bytes = plane == "codes"            ? packed.codes
               : plane == "scales"         ? packed.scales
               : plane == "zeros"          ? packed.zeros
+              : plane == "row_order"      ? packed.rowOrder
               : plane == "cherry_columns" ? packed.cherryColumns
                                           : packed.cherryDeltas;
     }

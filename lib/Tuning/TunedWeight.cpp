@@ -32,8 +32,8 @@ struct LevelMap {
 };
 } // namespace
 
-static LevelMap levelMap(const QuantizedWeight &q, int64_t group) {
-  const Scheme &scheme = q.scheme;
+static LevelMap levelMap(const QuantizedWeight &q, const Scheme &scheme,
+                         int64_t group) {
   switch (scheme.grid) {
   case Grid::Symmetric:
     return {static_cast<float>(scheme.offset())};
@@ -46,7 +46,7 @@ static LevelMap levelMap(const QuantizedWeight &q, int64_t group) {
 }
 
 /// Calls visit(group in the planes, first column, last column) for each group
-/// of a row.
+/// of a stored row.
 template <typename Visit>
 static void forEachGroup(const QuantizedWeight &q, int64_t row, Visit visit) {
   int64_t groups = q.scheme.numGroups(q.k), length = q.scheme.groupLength(q.k);
@@ -90,8 +90,9 @@ llvm::Expected<TunedWeight> TunedWeight::create(QuantizedWeight quantized,
   for (int64_t row = 0; row < q.n; ++row)
     for (int64_t i = tuned.rowBegin[row]; i < tuned.rowBegin[row + 1]; ++i) {
       Cherry cherry = tuned.rowCherries[i];
-      tuned.values[cherry.index] = decoded[row * q.k + cherry.column] +
-                                   detail::f16ToF32(q.deltas[cherry.index]);
+      tuned.values[cherry.index] =
+          decoded[q.originOf(row) * q.k + cherry.column] +
+          detail::f16ToF32(q.deltas[cherry.index]);
     }
   if (!weight)
     return tuned;
@@ -100,16 +101,20 @@ llvm::Expected<TunedWeight> TunedWeight::create(QuantizedWeight quantized,
   tuned.gradients.resize(q.codes.size());
   tuned.latentMoments.resize(q.codes.size());
   tuned.latent.resize(q.codes.size());
-  for (int64_t row = 0; row < q.n; ++row)
+  for (int64_t row = 0; row < q.n; ++row) {
+    Scheme scheme = q.schemeOf(row);
+    const float *from = weight + q.originOf(row) * q.k;
     forEachGroup(q, row, [&](int64_t group, int64_t begin, int64_t end) {
-      LevelMap level = levelMap(q, group);
+      LevelMap level = levelMap(q, scheme, group);
       float scale = q.scales[group];
-      for (int64_t i = row * q.k + begin; i < row * q.k + end; ++i) {
-        float centre = level(q.codes[i]);
-        float position = scale == 0 ? centre : weight[i] / scale;
-        tuned.latent[i] = scale * (centre + latentOffset(position - centre));
+      for (int64_t k = begin; k < end; ++k) {
+        float centre = level(q.codes[row * q.k + k]);
+        float position = scale == 0 ? centre : from[k] / scale;
+        tuned.latent[row * q.k + k] =
+            scale * (centre + latentOffset(position - centre));
       }
     });
+  }
   return tuned;
 }
 
@@ -130,14 +135,17 @@ void TunedWeight::decode(float *out, unsigned threads) const {
   detail::parallelForRows(
       q.n, rowsPerTask, threads, [&](int64_t first, int64_t last) {
         for (int64_t row = first; row < last; ++row) {
+          Scheme scheme = q.schemeOf(row);
+          const uint8_t *codes = q.codes.data() + row * q.k;
+          float *decoded = out + q.originOf(row) * q.k;
           forEachGroup(q, row, [&](int64_t group, int64_t begin, int64_t end) {
-            LevelMap level = levelMap(q, group);
-            float scale = detail::roundScale(scales[group], q.scheme.scaleType);
-            for (int64_t i = row * q.k + begin; i < row * q.k + end; ++i)
-              out[i] = scale * level(q.codes[i]);
+            LevelMap level = levelMap(q, scheme, group);
+            float scale = detail::roundScale(scales[group], scheme.scaleType);
+            for (int64_t k = begin; k < end; ++k)
+              decoded[k] = scale * level(codes[k]);
           });
           for (int64_t i = rowBegin[row]; i < rowBegin[row + 1]; ++i) {
-            float &to = out[row * q.k + rowCherries[i].column];
+            float &to = decoded[rowCherries[i].column];
             to += detail::f16ToF32(
                 detail::f32ToF16(values[rowCherries[i].index] - to));
           }
@@ -147,20 +155,21 @@ void TunedWeight::decode(float *out, unsigned threads) const {
 
 void TunedWeight::addGradient(const float *gradient, unsigned threads) {
   const QuantizedWeight &q = quantized;
-  float lowest = static_cast<float>(q.scheme.minCode());
-  float highest = static_cast<float>(q.scheme.maxCode());
   detail::parallelForRows(
       q.n, rowsPerTask, threads, [&](int64_t first, int64_t last) {
         std::vector<float> ours(q.k);
         for (int64_t row = first; row < last; ++row) {
-          std::copy_n(gradient + row * q.k, q.k, ours.begin());
+          Scheme scheme = q.schemeOf(row);
+          float lowest = static_cast<float>(scheme.minCode());
+          float highest = static_cast<float>(scheme.maxCode());
+          std::copy_n(gradient + q.originOf(row) * q.k, q.k, ours.begin());
           for (int64_t i = rowBegin[row]; i < rowBegin[row + 1]; ++i) {
             float &at = ours[rowCherries[i].column];
             valueGradients[rowCherries[i].index] += at;
             at = 0; // a cherry's level is no concern of its scale
           }
           forEachGroup(q, row, [&](int64_t group, int64_t begin, int64_t end) {
-            LevelMap level = levelMap(q, group);
+            LevelMap level = levelMap(q, scheme, group);
             const uint8_t *codes = q.codes.data() + row * q.k;
             float sum = 0;
             for (int64_t k = begin; k < end; ++k)
@@ -188,11 +197,12 @@ void TunedWeight::addGradient(const float *gradient, unsigned threads) {
 
 void TunedWeight::requantizeRow(int64_t row) {
   QuantizedWeight &q = quantized;
-  float lowest = static_cast<float>(q.scheme.minCode());
-  float highest = static_cast<float>(q.scheme.maxCode());
+  Scheme scheme = q.schemeOf(row);
+  float lowest = static_cast<float>(scheme.minCode());
+  float highest = static_cast<float>(scheme.maxCode());
   forEachGroup(q, row, [&](int64_t group, int64_t begin, int64_t end) {
-    LevelMap level = levelMap(q, group);
-    float scale = detail::roundScale(scales[group], q.scheme.scaleType);
+    LevelMap level = levelMap(q, scheme, group);
+    float scale = detail::roundScale(scales[group], scheme.scaleType);
     if (scale == 0)
       return;
     float inverse = 1 / scale;
@@ -248,7 +258,7 @@ QuantizedWeight TunedWeight::get() const {
   for (int64_t row = 0; row < result.n; ++row)
     for (int64_t i = rowBegin[row]; i < rowBegin[row + 1]; ++i) {
       Cherry cherry = rowCherries[i];
-      float level = decoded[row * result.k + cherry.column];
+      float level = decoded[result.originOf(row) * result.k + cherry.column];
       result.deltas[cherry.index] =
           detail::f32ToF16(values[cherry.index] - level);
     }

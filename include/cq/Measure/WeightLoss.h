@@ -34,9 +34,10 @@ enum class LossKind : uint8_t { Weight, Output, Fisher };
 llvm::StringRef stringifyLossKind(LossKind kind); // weight output fisher
 std::optional<LossKind> parseLossKind(llvm::StringRef text);
 
-/// The strongest kind that the statistics (may be null) allow for all weights.
-LossKind strongestLoss(const StatisticsReader *statistics,
-                       llvm::ArrayRef<std::string> weights);
+/// `fisher` where the statistics (may be null) have Gram matrices and Fisher
+/// sums of all weights, else `weight`.
+LossKind defaultLoss(const StatisticsReader *statistics,
+                     llvm::ArrayRef<std::string> weights);
 
 /// Says which statistics losses were measured with: a hash, "" without.
 std::string fingerprint(const StatisticsReader *statistics);

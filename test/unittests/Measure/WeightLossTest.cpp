@@ -190,8 +190,8 @@ TEST(WeightLossTest, MissingStatisticsAreNamed) {
                               llvm::cantFail(StorageChoice::parse("b3-g32")));
   EXPECT_TRUE(llvm::StringRef(llvm::toString(losses.takeError()))
                   .contains("weight 'other'"));
-  EXPECT_EQ(strongestLoss(Fixture(true).reader.get(), {"w"}), LossKind::Fisher);
-  EXPECT_EQ(strongestLoss(f.reader.get(), {"w"}), LossKind::Output);
-  EXPECT_EQ(strongestLoss(f.reader.get(), {"w", "other"}), LossKind::Weight);
-  EXPECT_EQ(strongestLoss(nullptr, {"w"}), LossKind::Weight);
+  EXPECT_EQ(defaultLoss(Fixture(true).reader.get(), {"w"}), LossKind::Fisher);
+  EXPECT_EQ(defaultLoss(f.reader.get(), {"w"}), LossKind::Weight);
+  EXPECT_EQ(defaultLoss(f.reader.get(), {"w", "other"}), LossKind::Weight);
+  EXPECT_EQ(defaultLoss(nullptr, {"w"}), LossKind::Weight);
 }

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Tuning/TunedWeight.h"
+#include "cq/Codec/MixedRows.h"
 #include "gtest/gtest.h"
 #include <random>
 
@@ -37,6 +38,27 @@ Start start(const Scheme &scheme, CherrySpec spec, unsigned seed = 1) {
       s.w.data(), n, k, spec, CherryCriterion::Magnitude, scheme));
   s.q = llvm::cantFail(quantizeWeight(s.w.data(), n, k, scheme,
                                       QuantizerKind::RTN, &s.cherries));
+  return s;
+}
+
+/// Sixteen rows, spread over W, at two more bits than the others.
+Start startMixed(const Scheme &scheme, CherrySpec spec) {
+  Start s{randomNumbers(n * k, 1), {}, {}};
+  std::vector<uint32_t> order(n);
+  for (uint32_t row = 0; row < n; ++row)
+    order[row] = (7 * row + 3) % n;
+  RowSegment segments[] = {{16, scheme.bits + 2}, {n - 16, scheme.bits}};
+  std::vector<float> stored = permuteRows(s.w.data(), k, order);
+  CherryInputs cherryInputs;
+  cherryInputs.segments = segments;
+  s.cherries = llvm::cantFail(selectCherries(stored.data(), n, k, spec,
+                                             CherryCriterion::Magnitude, scheme,
+                                             cherryInputs));
+  QuantizerInputs inputs;
+  inputs.segments = segments;
+  s.q = llvm::cantFail(quantizeWeight(stored.data(), n, k, scheme,
+                                      QuantizerKind::RTN, &s.cherries, inputs));
+  s.q.order = order;
   return s;
 }
 
@@ -117,6 +139,34 @@ TEST(TunedWeightTest, DecodesWhatItGives) {
     dequantizeWeight(read, &positions, packed.data());
     EXPECT_EQ(decoded, packed) << scheme.str();
     EXPECT_GT(tuned.changedCodes(), 0);
+  }
+}
+
+TEST(TunedWeightTest, RowsOfSeveralWidths) {
+  for (const Scheme &scheme : {Scheme{3, 64, Grid::Symmetric, ScaleType::F16},
+                               Scheme{2, 128, Grid::HalfStep, ScaleType::F16},
+                               Scheme{4, 32, Grid::Affine, ScaleType::F32}}) {
+    Start s = startMixed(scheme, {CherryForm::Slot, 1});
+    std::vector<float> expected(n * k), decoded(n * k), packed(n * k);
+    dequantizeWeight(s.q, &s.cherries, expected.data());
+    TunedWeight tuned =
+        llvm::cantFail(TunedWeight::create(s.q, s.cherries, s.w.data()));
+    tuned.decode(decoded.data());
+    EXPECT_EQ(decoded, expected) << scheme.str();
+    // Gradients come in the order of W's rows: towards W itself, the start is
+    // already near, towards another matrix codes must follow.
+    std::vector<float> target = randomNumbers(n * k, 2);
+    double before = loss(decoded, target);
+    double after = train(tuned, target, {1e-2f, 3e-1f, 3e-1f}, 60);
+    EXPECT_LT(after, 0.5 * before) << scheme.str();
+    EXPECT_GT(tuned.changedCodes(), 0);
+    tuned.decode(decoded.data());
+    Layout layout{LayoutKind::Panel16, s.q.segments, /*permuted=*/true};
+    CherryPositions positions;
+    QuantizedWeight read = llvm::cantFail(unpackWeight(
+        packWeight(tuned.get(), &tuned.positions(), layout), &positions));
+    dequantizeWeight(read, &positions, packed.data());
+    EXPECT_EQ(decoded, packed) << scheme.str();
   }
 }
 

@@ -75,7 +75,7 @@ private:
     auto reader = openStatistics(statistics);
     if (!reader)
       return reader.takeError();
-    LossKind kind = strongestLoss(reader->get(), names);
+    LossKind kind = defaultLoss(reader->get(), names);
     if (loss != "auto") {
       auto parsed = parseLossKind(loss);
       if (!parsed)
