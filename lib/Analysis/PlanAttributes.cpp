@@ -59,7 +59,7 @@ static bool sameChoice(const PlanEntry &a, const PlanEntry &b) {
   if (a.keep || b.keep)
     return a.keep == b.keep;
   return a.scheme == b.scheme && a.quantizer == b.quantizer &&
-         a.layout == b.layout && a.cherries == b.cherries &&
+         a.layout == b.layout && a.wide == b.wide && a.cherries == b.cherries &&
          (a.cherries.form == CherryForm::None || a.criterion == b.criterion);
 }
 

@@ -174,6 +174,14 @@ StorageChoice StorageChoice::of(const PlanEntry &entry) {
           entry.keep};
 }
 
+std::pair<llvm::StringRef, llvm::StringRef>
+mlir::cq::splitOverride(llvm::StringRef text) {
+  size_t colon = text.take_front(text.find("+rows=")).rfind(':');
+  if (colon == llvm::StringRef::npos)
+    return {text, ""};
+  return {text.take_front(colon), text.drop_front(colon + 1)};
+}
+
 const PlanCandidate *mlir::cq::chosenCandidate(const PlanEntry &entry) {
   WeightFacts weight;
   weight.n = entry.n, weight.k = entry.k;

@@ -39,8 +39,8 @@ tool::BudgetOptions::BudgetOptions(cl::SubCommand &command,
       loss(
           "loss",
           cl::desc("What is measured: weight (no data needed), output, fisher; "
-                   "default: the last that --stats allows (fisher: with Gram "
-                   "matrices)"),
+                   "default: fisher where --stats has Gram matrices and Fisher "
+                   "sums, else weight"),
           cl::sub(command), cl::cat(category)),
       choices("choices",
               cl::desc("Ways to store a weight, "

@@ -66,6 +66,9 @@ struct StorageChoice {
   static StorageChoice of(const PlanEntry &entry);
 };
 
+/// REGEX:CHOICE at the colon between them; a share of rows has one of its own.
+std::pair<llvm::StringRef, llvm::StringRef> splitOverride(llvm::StringRef text);
+
 /// The candidate that an entry became; null without a record of it.
 const PlanCandidate *chosenCandidate(const PlanEntry &entry);
 

@@ -87,6 +87,11 @@ TEST(StorageChoiceTest, TextRoundTripAndErrors) {
         "b3-g64+rows=1/99999999999999999999:b4"})
     EXPECT_TRUE(llvm::errorToBool(StorageChoice::parse(bad).takeError()))
         << bad;
+  EXPECT_EQ(splitOverride("a:b:b3-g64+rows=1/8:b4/gptq"),
+            std::make_pair(llvm::StringRef("a:b"),
+                           llvm::StringRef("b3-g64+rows=1/8:b4/gptq")));
+  EXPECT_EQ(splitOverride("attn_v:b4-g64").second, "b4-g64");
+  EXPECT_EQ(splitOverride("attn_v").second, "");
   // Rounded to panels, a choice is found again among the candidates.
   PlanEntry entry = mixed.entryFor({"w", 192, 256});
   EXPECT_EQ(entry.wide, (WideRows{32, 4}));

@@ -18,9 +18,7 @@ using namespace mlir::cq;
 PlannedAttributes::PlannedAttributes(MLIRContext *context,
                                      const PlanEntry &entry)
     : scheme(SchemeAttr::get(context, entry.scheme)),
-      layout(LayoutAttr::get(
-          context,
-          entry.wide.layout(LayoutKind::Panel16, entry.n, entry.scheme.bits))),
+      layout(LayoutAttr::get(context, entry.codeLayout())),
       cherries(entry.cherries.form == CherryForm::None
                    ? CherriesAttr()
                    : CherriesAttr::get(context, entry.cherries)),

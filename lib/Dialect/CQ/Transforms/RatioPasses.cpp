@@ -270,7 +270,7 @@ private:
     out.curvePoints = curve;
     out.keep.assign(keep.begin(), keep.end());
     for (const std::string &text : overrides) {
-      auto [pattern, choice] = StringRef(text).rsplit(':');
+      auto [pattern, choice] = splitOverride(text);
       auto parsed = StorageChoice::parse(choice);
       if (pattern.empty() || !parsed) {
         if (!parsed)

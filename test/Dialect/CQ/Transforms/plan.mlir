@@ -8,6 +8,12 @@
 // RUN: cq-opt %s --pass-pipeline='builtin.module(cq-load-plan{plan=%t.json},cq-verify-plan,cq-apply-plan)' 2> /dev/null > %t.again
 // RUN: cq-opt %s --pass-pipeline='builtin.module(cq-solve-uniform{bits=3 group-size=64 quantizer=mse cherries=quant-error override=down:b4-g32-affine-bf16 keep=gate},cq-verify-plan,cq-apply-plan)' 2> /dev/null > %t.first
 // RUN: cmp %t.first %t.again
+// A plan edited to another layout is stored in it.
+// RUN: sed 's/"panel16"/"linear"/' %t.json > %t.linear.json
+// RUN: cq-opt %s --pass-pipeline='builtin.module(cq-load-plan{plan=%t.linear.json},cq-verify-plan,cq-apply-plan)' 2> /dev/null | FileCheck %s --check-prefix=LINEAR
+// LINEAR-NOT: panel16
+// LINEAR: #cq.layout<linear
+// LINEAR-NOT: panel16
 
 #nk = affine_map<(m, n, k) -> (n, k)>
 #mk = affine_map<(m, n, k) -> (m, k)>

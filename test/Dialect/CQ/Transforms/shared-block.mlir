@@ -3,6 +3,10 @@
 // RUN: cq-opt %s --cq-quantize=bits=3 2> /dev/null | FileCheck %s
 // RUN: cq-opt %s --cq-quantize="bits=3 activations=int8" 2> /dev/null | FileCheck %s --check-prefix=INT8
 // RUN: not cq-opt %s --cq-quantize="bits=3 override=w0:b4-g64" 2>&1 | FileCheck %s --check-prefix=CONFLICT
+// Nor may only one have wide rows.
+// RUN: cq-opt %s --pass-pipeline='builtin.module(cq-annotate-weights,cq-solve-uniform{bits=3 rows=1/3:4},cq-verify-plan{plan-out=%t.json})' > /dev/null 2>&1
+// RUN: %python -c "import json; p = json.load(open(r'%t.json')); w = p['weights'][1]; del w['wide_rows'], w['bytes']; json.dump(p, open(r'%t.json', 'w'))"
+// RUN: not cq-opt %s --pass-pipeline='builtin.module(cq-load-plan{plan=%t.json},cq-verify-plan)' 2>&1 | FileCheck %s --check-prefix=CONFLICT
 
 // CONFLICT: error: weights 'w0' and 'w1' enter the same argument of a function and must be stored in one way
 
