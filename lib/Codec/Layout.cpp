@@ -14,11 +14,20 @@ using llvm::StringRef;
 using llvm::Twine;
 
 StringRef mlir::cq::stringifyLayoutKind(LayoutKind kind) {
-  return kind == LayoutKind::Linear ? "linear" : "panel16";
+  switch (kind) {
+  case LayoutKind::Linear:
+    return "linear";
+  case LayoutKind::Panel16:
+    return "panel16";
+  case LayoutKind::MmaFragment:
+    return "mma-fragment";
+  }
+  return "unknown";
 }
 
 std::optional<LayoutKind> mlir::cq::parseLayoutKind(StringRef text) {
-  for (LayoutKind kind : {LayoutKind::Linear, LayoutKind::Panel16})
+  for (LayoutKind kind :
+       {LayoutKind::Linear, LayoutKind::Panel16, LayoutKind::MmaFragment})
     if (text == stringifyLayoutKind(kind))
       return kind;
   return std::nullopt;
@@ -34,8 +43,8 @@ Layout Layout::uniform(LayoutKind kind, int64_t rows, unsigned bits) {
 llvm::Error Layout::check(int64_t n, int64_t k) const {
   if (llvm::Error error = detail::checkShape(n, k))
     return error;
-  if (kind > LayoutKind::Panel16)
-    return detail::makeError("layout must be linear or panel16");
+  if (kind > LayoutKind::MmaFragment)
+    return detail::makeError("layout must be linear, panel16 or mma-fragment");
   if (segments.empty())
     return detail::makeError("a layout needs at least one row segment");
   int64_t rows = 0;
@@ -44,18 +53,25 @@ llvm::Error Layout::check(int64_t n, int64_t k) const {
       return detail::makeError("row segment " + Twine(index) + " has " +
                                Twine(segment.bits) +
                                " bits, but 2, 3, 4, 5, 6 or 8 are possible");
+    if (kind == LayoutKind::MmaFragment &&
+        !FragmentChunk::hasBits(segment.bits))
+      return detail::makeError("row segment " + Twine(index) + " has " +
+                               Twine(segment.bits) +
+                               " bits, but mma-fragment has 2, 3, 4 or 8; "
+                               "choose another layout");
     // Compared with what is left, so that the sum cannot overflow.
     if (segment.rows <= 0 || segment.rows > n - rows)
       return detail::makeError("row segment " + Twine(index) + " has " +
                                Twine(segment.rows) + " rows, but 1 to " +
                                Twine(n - rows) + " are left of " + Twine(n));
     rows += segment.rows;
-    if (kind == LayoutKind::Panel16 && index + 1 != segments.size() &&
+    if (kind != LayoutKind::Linear && index + 1 != segments.size() &&
         segment.rows % 16 != 0)
       return detail::makeError("row segment " + Twine(index) + " has " +
-                               Twine(segment.rows) +
-                               " rows, but every panel16 segment except the "
-                               "last has a multiple of 16");
+                               Twine(segment.rows) + " rows, but every " +
+                               stringifyLayoutKind(kind) +
+                               " segment except the last has a multiple of "
+                               "16");
   }
   if (rows != n)
     return detail::makeError("row segments have " + Twine(rows) +
@@ -80,6 +96,9 @@ int64_t Layout::rowBytes(int64_t k, unsigned bits) const {
 }
 
 int64_t Layout::panelBytes(int64_t k, unsigned bits) const {
+  if (kind == LayoutKind::MmaFragment)
+    return detail::ceilDiv(k, FragmentChunk::columns) * bits * 4 *
+           FragmentChunk::lanes;
   const PanelUnit &unit = PanelUnit::get(bits);
   return detail::ceilDiv(k, unit.columns()) * unit.vectors * 64;
 }
@@ -104,7 +123,10 @@ int64_t Layout::scaleIndex(int64_t n, int64_t g, int64_t numRows, int64_t k,
   int64_t groups = scheme.numGroups(k);
   if (kind == LayoutKind::Linear)
     return n * groups + g;
-  return (n / 16 * groups + g) * 16 + n % 16;
+  int64_t row = n % 16;
+  if (kind == LayoutKind::MmaFragment)
+    row = row % 8 * 2 + row / 8;
+  return (n / 16 * groups + g) * 16 + row;
 }
 
 PlaneBytes mlir::cq::planeBytes(int64_t n, int64_t k, const Scheme &scheme,

@@ -157,6 +157,26 @@ static void unpackUnit(const PanelUnit &unit, const uint8_t *packed,
   }
 }
 
+static void packPanel(unsigned bits, const uint8_t *codes, int64_t k,
+                      int64_t rows, uint8_t *packed) {
+  const PanelUnit &unit = PanelUnit::get(bits);
+  for (int64_t column = 0; column < k; column += unit.columns()) {
+    packUnit(unit, codes + column, k, rows,
+             std::min(unit.columns(), k - column), packed);
+    packed += unit.vectors * 64;
+  }
+}
+
+static void unpackPanel(unsigned bits, const uint8_t *packed, int64_t k,
+                        int64_t rows, uint8_t *codes) {
+  const PanelUnit &unit = PanelUnit::get(bits);
+  for (int64_t column = 0; column < k; column += unit.columns()) {
+    unpackUnit(unit, packed, k, rows, std::min(unit.columns(), k - column),
+               codes + column);
+    packed += unit.vectors * 64;
+  }
+}
+
 //===----------------------------------------------------------------------===//
 // Segments
 //===----------------------------------------------------------------------===//
@@ -172,15 +192,14 @@ void Layout::pack(const uint8_t *codes, int64_t n, int64_t k,
       }
       continue;
     }
-    const PanelUnit &unit = PanelUnit::get(segment.bits);
     for (int64_t row = 0; row < segment.rows; row += 16) {
       int64_t rows = std::min<int64_t>(16, segment.rows - row);
-      for (int64_t column = 0; column < k; column += unit.columns()) {
-        packUnit(unit, codes + column, k, rows,
-                 std::min(unit.columns(), k - column), packed);
-        packed += unit.vectors * 64;
-      }
+      if (kind == LayoutKind::MmaFragment)
+        detail::packFragmentTile(segment.bits, codes, k, rows, packed);
+      else
+        packPanel(segment.bits, codes, k, rows, packed);
       codes += rows * k;
+      packed += panelBytes(k, segment.bits);
     }
   }
 }
@@ -196,15 +215,14 @@ void Layout::unpack(const uint8_t *packed, int64_t n, int64_t k,
       }
       continue;
     }
-    const PanelUnit &unit = PanelUnit::get(segment.bits);
     for (int64_t row = 0; row < segment.rows; row += 16) {
       int64_t rows = std::min<int64_t>(16, segment.rows - row);
-      for (int64_t column = 0; column < k; column += unit.columns()) {
-        unpackUnit(unit, packed, k, rows, std::min(unit.columns(), k - column),
-                   codes + column);
-        packed += unit.vectors * 64;
-      }
+      if (kind == LayoutKind::MmaFragment)
+        detail::unpackFragmentTile(segment.bits, packed, k, rows, codes);
+      else
+        unpackPanel(segment.bits, packed, k, rows, codes);
       codes += rows * k;
+      packed += panelBytes(k, segment.bits);
     }
   }
 }

@@ -21,7 +21,7 @@ llvm::Error detail::checkShape(int64_t n, int64_t k) {
         llvm::Twine(n) + " rows and " + llvm::Twine(k) + " columns");
   int64_t rows, columns, weights, bits;
   if (__builtin_add_overflow(n, 15, &rows) ||
-      __builtin_add_overflow(k, 31, &columns) ||
+      __builtin_add_overflow(k, 63, &columns) ||
       __builtin_mul_overflow(rows, columns, &weights) ||
       __builtin_mul_overflow(weights, 32, &bits))
     return makeError("a weight of " + llvm::Twine(n) + " rows and " +

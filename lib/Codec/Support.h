@@ -36,6 +36,13 @@ llvm::Error checkShape(int64_t n, int64_t k);
 void parallelForRows(int64_t n, int64_t step, unsigned threads,
                      llvm::function_ref<void(int64_t, int64_t)> body);
 
+/// One tile of 16 rows of layout mma-fragment, of which `rows` exist; codes
+/// [rows, k].
+void packFragmentTile(unsigned bits, const uint8_t *codes, int64_t k,
+                      int64_t rows, uint8_t *packed);
+void unpackFragmentTile(unsigned bits, const uint8_t *packed, int64_t k,
+                        int64_t rows, uint8_t *codes);
+
 } // namespace mlir::cq::detail
 
 #endif // CQ_LIB_CODEC_SUPPORT_H

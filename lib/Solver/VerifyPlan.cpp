@@ -42,14 +42,17 @@ static int64_t unitColumns(unsigned bits) {
 
 static int64_t countBytes(const PlanEntry &entry) {
   const Scheme &scheme = entry.scheme;
-  bool panels = entry.layout == LayoutKind::Panel16;
+  bool panels = entry.layout != LayoutKind::Linear;
+  bool fragments = entry.layout == LayoutKind::MmaFragment;
   int64_t rows = panels ? roundUp(entry.n, 16) : entry.n;
   int64_t length = scheme.group == 0 ? entry.k : scheme.group;
   int64_t groups = roundUp(entry.k, length) / length;
 
   auto codesOf = [&](int64_t count, unsigned bits) {
-    return panels ? count * roundUp(entry.k, unitColumns(bits)) * bits / 8
-                  : count * (roundUp(entry.k * bits, 8) / 8);
+    return panels
+               ? count * roundUp(entry.k, fragments ? 64 : unitColumns(bits)) *
+                     bits / 8
+               : count * (roundUp(entry.k * bits, 8) / 8);
   };
   // Wide rows are whole panels, so the padding is all the others'.
   int64_t codes = codesOf(rows - entry.wide.count, scheme.bits), order = 0;

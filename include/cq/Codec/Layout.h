@@ -17,6 +17,17 @@
 //             PanelUnit. Codes [ceil(N/16), units, vectors, 64]; scales and
 //             zero points [ceil(N/16), groups, 16]. Both streams 64-byte
 //             aligned.
+//   mma-fragment  Rows in tiles of 16 (N padded), K padded to chunks of 64: the
+//             registers of an NVIDIA `mma` m16n8k16 whose first operand is W.
+//             Lane 4·g + t of a warp owns, in a chunk, columns 8·t … 8·t + 7
+//             and 32 + 8·t … 32 + 8·t + 7 of rows g and g + 8: 32 codes in
+//             `bits` 32-bit words, see FragmentChunk. Chunks lie in blocks (2,
+//             4, 1, 1 chunks at 2, 3, 4, 8 bits) whose words a lane loads 16
+//             bytes at a time: [blocks][words / 4][32 lanes][4 words]; the
+//             chunks left over at the end of a row follow as [words][32 lanes].
+//             Scales and zero points [ceil(N/16), groups, 8, 2]: rows g and g +
+//             8 are neighbours. 2, 3, 4 or 8 bits. Little-endian words, 16-byte
+//             aligned.
 //
 // A layout lists row segments (rows, bits): consecutive stored rows of one
 // width. Scales, zero points and cherries go on through all segments. Where
@@ -35,8 +46,9 @@
 
 namespace mlir::cq {
 
-enum class LayoutKind : uint8_t { Linear, Panel16 };
-llvm::StringRef stringifyLayoutKind(LayoutKind kind); // "linear" "panel16"
+enum class LayoutKind : uint8_t { Linear, Panel16, MmaFragment };
+/// "linear" "panel16" "mma-fragment"
+llvm::StringRef stringifyLayoutKind(LayoutKind kind);
 std::optional<LayoutKind> parseLayoutKind(llvm::StringRef text);
 
 /// `rows` consecutive rows whose codes have `bits` bits.
@@ -74,8 +86,36 @@ struct PanelUnit {
   static const PanelUnit &get(unsigned bits);
 };
 
-/// Where the planes of one weight lie. Segment rows must sum to N; in panel16
-/// every segment but the last has a multiple of 16 rows.
+/// `width` bits of a code, from its bit `codeBit` on, at bit `bit` of a half of
+/// a word.
+struct FragmentField {
+  uint8_t word, bit, codeBit, width;
+};
+
+/// How a lane's 32 codes of a chunk of `mma-fragment` lie in its `bits` words.
+/// Pair p = 4·step + r is register r of the A operand of the chunk's mma number
+/// `step`: rows g + 8·(r mod 2), columns 16·t + 4·step + 2·(r / 2) and the
+/// next, in the low and the high half of the word at the same bits.
+struct FragmentChunk {
+  static constexpr int64_t columns = 64, rows = 16, lanes = 32;
+  static constexpr unsigned pairs = 16;
+  unsigned bits;
+  unsigned chunksPerBlock; ///< so many fill whole 16-byte loads
+  llvm::SmallVector<FragmentField, 3> fields[pairs];
+
+  /// Of 2, 3, 4 or 8 bits; a static table.
+  static const FragmentChunk &get(unsigned bits);
+  static bool hasBits(unsigned bits) {
+    return bits == 2 || bits == 3 || bits == 4 || bits == 8;
+  }
+  /// Bytes from the start of a tile to word `word` of a lane in chunk `chunk`
+  /// of `chunks`.
+  int64_t wordOffset(int64_t chunk, int64_t chunks, unsigned word,
+                     unsigned lane) const;
+};
+
+/// Where the planes of one weight lie. Segment rows must sum to N; except in
+/// linear, every segment but the last has a multiple of 16 rows.
 struct Layout {
   LayoutKind kind = LayoutKind::Panel16;
   llvm::SmallVector<RowSegment, 1> segments;
@@ -99,9 +139,9 @@ struct Layout {
   int64_t codeBytes(int64_t n, int64_t k) const;
   /// Entries (not bytes) of the scale plane and of the zero-point plane.
   int64_t scaleEntries(int64_t n, int64_t k, const Scheme &scheme) const;
-  /// Bytes of one packed row (linear) or panel (panel16) of a bit width.
+  /// Bytes of one packed row (linear) or panel of 16 rows of a bit width.
   int64_t rowBytes(int64_t k, unsigned bits) const;   // linear
-  int64_t panelBytes(int64_t k, unsigned bits) const; // panel16
+  int64_t panelBytes(int64_t k, unsigned bits) const; // the others: 16 rows
   /// Index into the scale plane of row n, group g.
   int64_t scaleIndex(int64_t n, int64_t g, int64_t numRows, int64_t k,
                      const Scheme &scheme) const;

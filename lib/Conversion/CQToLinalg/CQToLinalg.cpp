@@ -51,6 +51,14 @@ static LogicalResult checkLowerable(Operation *op) {
       return op->emitOpError("with a scale search has no linalg form; "
                              "cq-materialize-parameters evaluates it when a "
                              "model is quantized");
+  for (NamedAttribute attribute : op->getAttrs()) {
+    auto layout = dyn_cast<LayoutAttr>(attribute.getValue());
+    if (layout && layout.getKind() == LayoutKind::MmaFragment &&
+        isa<CQDialect>(op->getDialect()))
+      return op->emitOpError("has planes in layout mma_fragment, which only "
+                             "convert-cq-to-nvgpu reads; cq.relayout them to "
+                             "linear or panel16");
+  }
   if (isa<LaunchOp>(op))
     return op->emitOpError("starts a kernel and has no linalg form; run "
                            "convert-cq-to-linalg before kernels are outlined");

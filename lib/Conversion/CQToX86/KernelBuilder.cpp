@@ -50,6 +50,9 @@ std::string MatmulSpec::name() const {
 std::optional<std::string> WeightSpec::unsupported() const {
   if (n <= 0 || k <= 0)
     return "the weight has no elements";
+  if (layout.kind == LayoutKind::MmaFragment)
+    return "its planes are in layout mma_fragment, that of NVIDIA kernels: "
+           "relayout them to panel16";
   for (const RowSegment &segment : layout.segments)
     if (scheme.grid == Grid::HalfStep && segment.bits > 4)
       return "half-step grids have at most 4 bits";

@@ -14,7 +14,12 @@ using namespace mlir::cq;
 using namespace mlir::cq::test;
 
 static const unsigned allBits[] = {2, 3, 4, 5, 6, 8};
-static const LayoutKind allKinds[] = {LayoutKind::Linear, LayoutKind::Panel16};
+static const LayoutKind allKinds[] = {LayoutKind::Linear, LayoutKind::Panel16,
+                                      LayoutKind::MmaFragment};
+
+static bool exists(LayoutKind kind, unsigned bits) {
+  return kind != LayoutKind::MmaFragment || FragmentChunk::hasBits(bits);
+}
 
 static std::vector<uint8_t>
 pack(const Layout &layout, const std::vector<uint8_t> &codes, Shape shape) {
@@ -59,6 +64,8 @@ TEST(LayoutTest, UnpackOfPackIsIdentity) {
   for (Shape shape : shapes())
     for (unsigned bits : allBits)
       for (LayoutKind kind : allKinds) {
+        if (!exists(kind, bits))
+          continue;
         Layout layout = Layout::uniform(kind, shape.n, bits);
         EXPECT_EQ(messageOf(layout.check(shape.n, shape.k)), "");
         auto codes = randomCodes(shape.n * shape.k, bits, 1);
@@ -77,6 +84,8 @@ TEST(LayoutTest, LayoutOffsetsAreABijection) {
   for (Shape shape : {Shape{17, 33}, {3, 31}, {16, 64}, {1, 1}})
     for (unsigned bits : allBits)
       for (LayoutKind kind : allKinds) {
+        if (!exists(kind, bits))
+          continue;
         Layout layout = Layout::uniform(kind, shape.n, bits);
         std::vector<uint8_t> codes(shape.n * shape.k);
         std::vector<uint8_t> taken(layout.codeBytes(shape.n, shape.k));
@@ -99,6 +108,8 @@ TEST(LayoutTest, PaddingIsIgnoredByUnpackAndZeroInPack) {
   Shape shape{17, 33};
   for (unsigned bits : allBits)
     for (LayoutKind kind : allKinds) {
+      if (!exists(kind, bits))
+        continue;
       Layout layout = Layout::uniform(kind, shape.n, bits);
       std::vector<uint8_t> full(shape.n * shape.k, (1u << bits) - 1);
       auto owned = pack(layout, full, shape);
@@ -114,6 +125,47 @@ TEST(LayoutTest, PaddingIsIgnoredByUnpackAndZeroInPack) {
       layout.unpack(packed.data(), shape.n, shape.k, back.data());
       EXPECT_EQ(back, codes);
     }
+}
+
+TEST(FragmentChunkTest, EveryBitOfTheWordsIsOneOfACode) {
+  for (unsigned bits : {2, 3, 4, 8}) {
+    const FragmentChunk &chunk = FragmentChunk::get(bits);
+    EXPECT_EQ(chunk.chunksPerBlock * bits % 4, 0u); // whole 16-byte loads
+    std::set<std::pair<unsigned, unsigned>> used;
+    for (const auto &pair : chunk.fields) {
+      unsigned covered = 0;
+      for (const FragmentField &field : pair)
+        for (unsigned i = 0; i < field.width; ++i) {
+          EXPECT_LT(field.word, bits);
+          EXPECT_LT(field.bit + i, 16);
+          EXPECT_TRUE(used.insert({field.word, field.bit + i}).second);
+          covered |= 1u << (field.codeBit + i);
+        }
+      EXPECT_EQ(covered, (1u << bits) - 1);
+    }
+    EXPECT_EQ(used.size(), 16u * bits);
+  }
+}
+
+TEST(FragmentChunkTest, PlacesAreThoseOfTheDocument) {
+  // Row 9 = lanes 4 … 7, odd registers; column 64 + 8·2 + 5 = lane 6, step 1,
+  // register 1, high half: pair 5 = first field of word 1.
+  Shape shape{16, 5 * 64};
+  std::vector<uint8_t> codes(shape.n * shape.k);
+  codes[9 * shape.k + 64 + 21] = 5;
+  auto packed =
+      pack(Layout::uniform(LayoutKind::MmaFragment, 16, 3), codes, shape);
+  ASSERT_EQ(packed.size(), 5u * 384);
+  // Word 3 + 1 of the block: second 16-byte load, its first word.
+  size_t at = 512 + 6 * 16 + 2;
+  for (size_t i = 0; i < packed.size(); ++i)
+    EXPECT_EQ(packed[i], i == at ? 5 : 0) << i;
+  // The fifth chunk is left over: single words.
+  codes.assign(codes.size(), 0);
+  codes[0 * shape.k + 256 + 6] = 7; // lane 0, step 1, register 2: pair 6
+  packed = pack(Layout::uniform(LayoutKind::MmaFragment, 16, 3), codes, shape);
+  for (size_t i = 0; i < packed.size(); ++i)
+    EXPECT_EQ(packed[i], i == 4 * 384 + 128 ? 7 << 3 : 0) << i;
 }
 
 TEST(LayoutTest, PackedBytesAreThoseOfTheDocument) {
@@ -201,4 +253,11 @@ TEST(LayoutTest, HostileShapesAreErrors) {
                       {int64_t(1) << 30, int64_t(1) << 30}})
     for (LayoutKind kind : allKinds)
       EXPECT_NE(messageOf(Layout::uniform(kind, n, 8).check(n, k)), "");
+}
+
+TEST(LayoutTest, FragmentsHaveFewerWidths) {
+  for (unsigned bits : allBits)
+    EXPECT_EQ(messageOf(Layout::uniform(LayoutKind::MmaFragment, 5, bits)
+                            .check(5, 5)) == "",
+              FragmentChunk::hasBits(bits));
 }

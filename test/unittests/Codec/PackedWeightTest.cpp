@@ -15,7 +15,8 @@ static const CherrySpec allSpecs[] = {{},
                                       {CherryForm::Element, 2},
                                       {CherryForm::Column, 3},
                                       {CherryForm::Slot, 1}};
-static const LayoutKind allKinds[] = {LayoutKind::Linear, LayoutKind::Panel16};
+static const LayoutKind allKinds[] = {LayoutKind::Linear, LayoutKind::Panel16,
+                                      LayoutKind::MmaFragment};
 
 static PackedWeight packed(Shape shape, const Scheme &scheme, LayoutKind kind,
                            const CherrySpec &spec,
@@ -38,6 +39,9 @@ TEST(PackedWeightTest, UnpackOfPackIsIdentity) {
     for (const Scheme &scheme : schemes())
       for (LayoutKind kind : allKinds)
         for (const CherrySpec &spec : allSpecs) {
+          if (kind == LayoutKind::MmaFragment &&
+              !FragmentChunk::hasBits(scheme.bits))
+            continue;
           QuantizedWeight before;
           CherryPositions positions, back;
           PackedWeight p =
@@ -59,7 +63,8 @@ TEST(PackedWeightTest, PlaneBytesEqualBytesWritten) {
                                  Scheme{2, 32, Grid::HalfStep}})
       for (LayoutKind kind : allKinds)
         for (const CherrySpec &spec : allSpecs) {
-          if (spec.count > shape.k)
+          if (spec.count > shape.k || (kind == LayoutKind::MmaFragment &&
+                                       !FragmentChunk::hasBits(scheme.bits)))
             continue;
           PackedWeight p = packed(shape, scheme, kind, spec);
           PlaneBytes bytes =

@@ -169,7 +169,7 @@ Attribute LayoutAttr::parse(AsmParser &parser, Type) {
 }
 
 void LayoutAttr::print(AsmPrinter &printer) const {
-  printer << '<' << stringifyLayoutKind(getKind()) << ", [";
+  printer << '<' << toKeyword(stringifyLayoutKind(getKind())) << ", [";
   llvm::interleaveComma(getSegments(), printer, [&](const RowSegment &segment) {
     printer << segment.rows << " : " << segment.bits;
   });

@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CQDetail.h"
-#include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Dialect/CQ/IR/CQNV.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
@@ -20,6 +20,10 @@ void CQDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "cq/Dialect/CQ/IR/CQOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "cq/Dialect/CQ/IR/CQNVOps.cpp.inc"
       >();
   registerAttributes();
   detail::attachBufferization(getContext());

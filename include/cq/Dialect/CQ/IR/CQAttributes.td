@@ -35,8 +35,9 @@ def CQ_SchemeAttr : CQ_Attr<"Scheme", "scheme"> {
 def CQ_LayoutAttr : CQ_Attr<"Layout", "layout"> {
   let summary = "Where the bytes of a quantized weight lie";
   let description = [{
-    Wraps `cq::Layout`: `linear` (dense rows, least significant bit first) or
-    `panel16` (panels of 16 rows), then row segments `rows : bits`. The rows sum
+    Wraps `cq::Layout`: `linear` (dense rows, least significant bit first),
+    `panel16` (panels of 16 rows, for x86) or `mma_fragment` (tiles of 16 rows
+    in the registers of an NVIDIA mma), then row segments `rows : bits`. The rows sum
     to N; the last segment has the bits of the op's scheme, others may be wider
     (rows of high impact come first). `permuted`: the rows are not stored in the
     order of W; the op has an operand `rows` that says which row each is.
