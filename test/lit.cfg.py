@@ -65,3 +65,12 @@ for python in (config.python_executable, "/usr/bin/python3"):
         config.available_features.add("torch")
         config.substitutions.append(("%torch_python", python))
         break
+# IREE from PyPI, in a virtual environment: scripts/test --iree makes one in its usual place.
+iree = os.environ.get("CQ_IREE", os.path.expanduser("~/.cache/cq/peers/iree"))
+if os.path.exists(os.path.join(iree, "bin", "iree-compile")):
+    config.available_features.add("iree")
+config.environment["CQ_IREE"] = iree
+config.environment["LLVM_LIB_DIR"] = os.path.join(config.llvm_tools_dir, "..", "lib")
+config.substitutions.append(("%iree_python", os.path.join(iree, "bin", "python")))
+config.substitutions.append(("%iree_compile", os.path.join(iree, "bin", "iree-compile")
+    + " --iree-hal-target-device=local --iree-hal-local-target-device-backends=llvm-cpu --iree-llvmcpu-target-cpu=host"))

@@ -10,6 +10,7 @@
 #include "cq/Analysis/WeightConsumer.h"
 #include "cq/Autodiff/DifferentiableOpInterface.h"
 #include "cq/Autodiff/Passes.h"
+#include "cq/Conversion/CQToIREE/CQToIREE.h"
 #include "cq/Conversion/CQToLinalg/CQToLinalg.h"
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
@@ -29,6 +30,7 @@ void cq::registerAllPasses() {
   registerCQPasses();
   registerCQAutodiffPasses();
   registerQuantizePipeline();
+  registerCQToIREEPasses();
   registerCQToLinalgPasses();
   registerCQToX86Passes();
   registerLowerToLLVMPipeline();

