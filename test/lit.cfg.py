@@ -28,6 +28,17 @@ config.substitutions.append(("%python", config.python_executable))
 config.substitutions.append(("%shared", config.cq_shared_dir))
 config.substitutions.append(("%smollm2", config.cq_smollm2))
 
+# Programs in C against libcq-c.so.
+path = config.environment["PATH"]
+cc = shutil.which("clang-22", path=path) or shutil.which("cc", path=path) or "cc"
+cxx = shutil.which("clang++-22", path=path) or shutil.which("c++", path=path) or "c++"
+config.substitutions.append(("%cc", cc))
+config.substitutions.append(("%cxx", cxx))
+config.substitutions.append(("%compile_c", " ".join(
+    [cc, "-std=c11 -Wall -Wextra -Wpedantic -Werror -g"]
+    + (["-fsanitize=address,undefined"] if config.cq_sanitize else [])
+    + [f"-I{config.cq_src_root}/include -L{config.cq_lib_dir} -Wl,-rpath,{config.cq_lib_dir} -lcq-c -lm"])))
+
 # Things a machine may lack; a test that REQUIRES one of them is skipped and counted so.
 if os.path.isdir(os.path.join(config.cq_shared_dir, "data")):
     config.available_features.add("shared-data")

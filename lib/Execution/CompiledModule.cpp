@@ -24,6 +24,7 @@
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Target/TargetMachine.h"
+#include <dlfcn.h>
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -91,18 +92,27 @@ llvm::Expected<void *> CompiledModule::lookup(llvm::StringRef name) const {
 // Compiling
 //===----------------------------------------------------------------------===//
 
+static void describeFile(llvm::StringRef path, llvm::raw_ostream &os) {
+  llvm::sys::fs::file_status status;
+  if (!llvm::sys::fs::status(path, status))
+    os << ' ' << status.getSize() << ' '
+       << status.getLastModificationTime().time_since_epoch().count();
+}
+
 /// Everything but the source that code depends on. The compiler is identified
-/// by its executable: two builds of one version may generate different code.
+/// by its executable and, in a program of somebody else (Python), by the shared
+/// library that holds it: two builds of one version may generate different
+/// code.
 static std::string describeOptions(const llvm::TargetMachine &machine,
                                    const ExecutionOptions &options) {
   std::string text = "cq 0.1.0 LLVM " LLVM_VERSION_STRING;
   llvm::raw_string_ostream os(text);
   static int anchor;
-  std::string self = llvm::sys::fs::getMainExecutable(nullptr, &anchor);
-  llvm::sys::fs::file_status status;
-  if (!llvm::sys::fs::status(self, status))
-    os << ' ' << status.getSize() << ' '
-       << status.getLastModificationTime().time_since_epoch().count();
+  describeFile(llvm::sys::fs::getMainExecutable(nullptr, &anchor), os);
+  Dl_info holder;
+  if (dladdr(&anchor, &holder) && holder.dli_fname &&
+      llvm::StringRef(holder.dli_fname).ends_with(".so"))
+    describeFile(holder.dli_fname, os);
   os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
      << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel
      << " parallel=" << options.parallel << " activation=" << options.activation

@@ -7,16 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Verbs.h"
-#include "cq/Import/LlamaImporter.h"
-#include "cq/Model/ModelSource.h"
-#include "cq/Support/AtomicFile.h"
+#include "cq/Import/ModelFolder.h"
 #include "cq/Support/Progress.h"
-#include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/MLIRContext.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Path.h"
-#include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -57,56 +49,16 @@ static cl::opt<int64_t>
                         "512, or the context where that is smaller; 0: none)"),
                cl::sub(command), cl::cat(options));
 
-/// `path` as a file in `folder` would refer to it: relative when it lies below.
-static std::string relativeTo(llvm::StringRef folder, llvm::StringRef path) {
-  llvm::SmallString<128> base(folder), target(path);
-  llvm::sys::fs::make_absolute(base);
-  llvm::sys::fs::make_absolute(target);
-  llvm::sys::path::remove_dots(base, true);
-  llvm::sys::path::remove_dots(target, true);
-  llvm::StringRef rest = target;
-  if (rest.consume_front(base) && rest.consume_front("/"))
-    return rest.str();
-  return target.str().str();
-}
-
 static llvm::Error run() {
-  llvm::Expected<ModelSource> source = ModelSource::open(input, tokenizer);
+  ImportFileOptions fileOptions;
+  fileOptions.tokenizer = tokenizer;
+  fileOptions.lossTokens = lossTokens;
+  fileOptions.import.context = context;
+  if (!chunks.empty())
+    fileOptions.import.chunks.assign(chunks.begin(), chunks.end());
+  llvm::Expected<ModelSource> source = importToFile(input, output, fileOptions);
   if (!source)
     return source.takeError();
-
-  MLIRContext mlirContext;
-  ImportOptions importOptions;
-  importOptions.context = context;
-  if (!chunks.empty())
-    importOptions.chunks.assign(chunks.begin(), chunks.end());
-  // Two tokens at least: the first predicts the second.
-  int64_t room = context > 0 ? context : source->config.context;
-  importOptions.lossTokens = lossTokens >= 0 ? lossTokens
-                             : room >= 2     ? std::min<int64_t>(512, room)
-                                             : 0;
-  llvm::StringRef folder = llvm::sys::path::parent_path(output);
-  importOptions.parameters = relativeTo(folder, input);
-  std::string refusal;
-  ScopedDiagnosticHandler handler(&mlirContext, [&](Diagnostic &diagnostic) {
-    if (refusal.empty())
-      refusal = diagnostic.str();
-    return success();
-  });
-  OwningOpRef<ModuleOp> module =
-      importLlama(mlirContext, *source, importOptions);
-  if (!module)
-    return llvm::createStringError(input + ": " + refusal);
-  if (!tokenizer.empty())
-    (*module)->setAttr(
-        "cq.tokenizer",
-        StringAttr::get(&mlirContext, relativeTo(folder, tokenizer)));
-
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  printModel(*module, os);
-  if (llvm::Error error = writeFileAtomically(output, text))
-    return error;
 
   int64_t weights = 0, bytes = 0;
   for (const ParameterInfo &parameter : source->archive->parameters()) {

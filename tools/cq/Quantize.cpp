@@ -14,10 +14,9 @@
 
 #include "Budget.h"
 #include "Verbs.h"
+#include "cq/Import/ModelFolder.h"
 #include "cq/Model/Parameters.h"
-#include "cq/Model/Tokenizer.h"
 #include "cq/Solver/Plan.h"
-#include "cq/Support/AtomicFile.h"
 #include "cq/Support/ModulePaths.h"
 #include "cq/Support/OutputFolder.h"
 #include "cq/Support/Progress.h"
@@ -207,32 +206,6 @@ static void printSummary(const Plan &plan) {
                                 formatCount(totals.weights));
 }
 
-/// Everything the folder needs beside the archive.
-static llvm::Error writeCompanions(ModuleOp module, llvm::StringRef folder,
-                                   llvm::StringRef source) {
-  std::string tokenizerSource = source.str();
-  if (auto attribute = module->getAttrOfType<StringAttr>("cq.tokenizer"))
-    tokenizerSource = resolveBeside(input, attribute.getValue());
-  auto tokenizer = Tokenizer::open(tokenizerSource);
-  if (tokenizer) {
-    if (llvm::Error error =
-            (*tokenizer)->save(inFolder(folder, "tokenizer.gguf")))
-      return error;
-    module->setAttr("cq.tokenizer",
-                    StringAttr::get(module.getContext(), "tokenizer.gguf"));
-  } else {
-    llvm::consumeError(tokenizer.takeError());
-    module->removeAttr("cq.tokenizer");
-  }
-  module->setAttr("cq.parameters",
-                  StringAttr::get(module.getContext(), "model.safetensors"));
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  module->print(os);
-  os << '\n';
-  return writeFileAtomically(inFolder(folder, "model.mlir"), text);
-}
-
 static int64_t fileSize(llvm::StringRef path) {
   uint64_t size = 0;
   return llvm::sys::fs::file_size(path, size) ? 0 : static_cast<int64_t>(size);
@@ -260,7 +233,7 @@ static llvm::Error quantizeInto(tool::ImportedModule &module,
   printSummary(*solved);
   if (dryRun)
     return llvm::Error::success();
-  if (llvm::Error error = writeCompanions(module.get(), folder, source))
+  if (llvm::Error error = writeModelFolder(module.get(), input, source, folder))
     return error;
 
   auto archive = ParameterArchive::open(source);
