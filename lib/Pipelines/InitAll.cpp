@@ -12,6 +12,7 @@
 #include "cq/Autodiff/Passes.h"
 #include "cq/Conversion/CQToIREE/CQToIREE.h"
 #include "cq/Conversion/CQToLinalg/CQToLinalg.h"
+#include "cq/Conversion/CQToNVGPU/CQToNVGPU.h"
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Pipelines/LowerToLLVM.h"
@@ -32,6 +33,8 @@ void cq::registerAllPasses() {
   registerQuantizePipeline();
   registerCQToIREEPasses();
   registerCQToLinalgPasses();
+  registerCQToNVGPUPasses();
+  registerLowerGPUKernelsPipeline();
   registerCQToX86Passes();
   registerLowerToLLVMPipeline();
   registerObservePipeline();

@@ -1,0 +1,100 @@
+//===- Kernels.h - Generators of NVIDIA kernels -----------------*- C++ -*-===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Each function here writes one `gpu.func`: gpu, nvgpu, cq.nv, arith, math,
+// vector, scf and memref, nothing else; docs/Kernels-nvidia.md lists the ops
+// and the signature. y [m, N] = x [m, K] · Ŵᵀ with the weight as the first
+// operand of the mma, in layout mma-fragment; codes become exact small integers
+// in the compute type, products are summed in f32 for a group, then scaled.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef CQ_CONVERSION_CQTONVGPU_KERNELS_H
+#define CQ_CONVERSION_CQTONVGPU_KERNELS_H
+
+#include "cq/Codec/Layout.h"
+#include <string>
+
+namespace mlir {
+class Location;
+class OpBuilder;
+namespace gpu {
+class GPUFuncOp;
+} // namespace gpu
+} // namespace mlir
+
+namespace mlir::cq::nv {
+
+/// Floating-point types of activations, results and products; spelled as those
+/// of scales.
+using FloatKind = ScaleType;
+
+/// Which loop a kernel has.
+///   resident   up to 8 tokens: x stays in shared memory, warps share K
+///   pipelined  more: x comes through shared memory in stages (cp.async)
+enum class Family : uint8_t { Resident, Pipelined };
+
+/// What may be tuned. Every combination computes the same sums up to their
+/// order; the order depends on nothing else, so results are reproducible.
+struct KernelOptions {
+  Family family = Family::Resident;
+  /// Tokens of one CTA: 1, 2, 4, 8 (resident), 16, 32, 64 (pipelined).
+  unsigned tokens = 1;
+  unsigned warpsK = 8;     ///< warps that share the columns of a tile
+  unsigned warpsN = 1;     ///< warps with rows of their own
+  unsigned tiles = 1;      ///< tiles of 16 rows of a warp
+  unsigned unitChunks = 4; ///< chunks of 64 columns a warp takes at a time
+  unsigned stages = 3;     ///< stages of x (pipelined)
+  int64_t sharedBytes = 64 << 10; ///< of x at a time (resident)
+
+  unsigned threads() const { return 32 * warpsK * warpsN; }
+  unsigned rowsPerBlock() const { return 16 * tiles * warpsN; }
+};
+
+/// One product with the rows of one segment of a weight.
+struct MatmulSpec {
+  Scheme scheme; ///< of the weight; the segment says the width
+  Layout layout; ///< mma-fragment
+  unsigned segment = 0;
+  CherrySpec cherries;
+  int64_t n = 0, k = 0;  ///< of the whole weight
+  int64_t maxTokens = 0; ///< leading dimension of x and y: a bound on m
+  FloatKind compute = FloatKind::F16; ///< F16 or BF16
+  FloatKind x = FloatKind::F16, y = FloatKind::F32;
+  KernelOptions options;
+
+  unsigned bits() const { return layout.segments[segment].bits; }
+  Scheme segmentScheme() const { return scheme.withBits(bits()); }
+  int64_t rows() const { return layout.segments[segment].rows; }
+  int64_t firstRow() const;   ///< stored row of W that the segment starts with
+  int64_t codeOffset() const; ///< of the segment's codes in their plane
+  int64_t chunks() const { return (k + 63) / 64; }
+  int64_t tiles() const { return (rows() + 15) / 16; }
+
+  /// "cq_mm_n192_k576_b3_g64_symmetric_f16_cf16_xf16_yf32_t1…": unique for what
+  /// the kernel does.
+  std::string name() const;
+  /// A sentence where no kernel can be written.
+  std::optional<std::string> unsupported() const;
+  /// CTAs in x (rows) and bytes of dynamic shared memory.
+  int64_t gridX() const;
+  int64_t sharedBytes() const;
+};
+
+/// Writes the kernel where the builder stands (inside a gpu.module).
+gpu::GPUFuncOp buildMatmulKernel(OpBuilder &builder, Location loc,
+                                 const MatmulSpec &spec);
+
+/// The options that a product of `tokens` tokens gets (0: unknown, many) on an
+/// architecture (80, 90): the one place where they are chosen.
+KernelOptions chooseOptions(const MatmulSpec &spec, int64_t tokens,
+                            unsigned architecture);
+
+} // namespace mlir::cq::nv
+
+#endif // CQ_CONVERSION_CQTONVGPU_KERNELS_H
