@@ -176,7 +176,8 @@ def take_text(pointer: Optional[int]) -> str:
 
 
 class Handle:
-    """Owns something of the library and frees it once."""
+    """Owns something of the library and frees it once. Calls take it as it is, so that it
+    lives until they return; a closed one is NULL, which the library refuses."""
 
     pointer: Optional[int] = None
 
@@ -185,6 +186,10 @@ class Handle:
             raise last_error()
         self.pointer = pointer
         self._free = free
+
+    @property
+    def _as_parameter_(self) -> Optional[int]:
+        return self.pointer
 
     def close(self) -> None:
         pointer, self.pointer = self.pointer, None

@@ -22,26 +22,26 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def __init__(self, path: "Union[str, os.PathLike[str]]"):
         self.path = os.fspath(path)
         self._handle = Handle(library.cqArchiveOpen(path_of(path)), library.cqArchiveFree)
-        count = library.cqArchiveSize(self._handle.pointer)
-        names = (library.cqArchiveName(self._handle.pointer, index) for index in range(count))
+        count = library.cqArchiveSize(self._handle)
+        names = (library.cqArchiveName(self._handle, index) for index in range(count))
         self._index: Dict[str, int] = {name.decode("utf-8", "replace"): index for index, name in enumerate(names)}
 
     def shape(self, name: str) -> Tuple[int, ...]:
         """Dimensions of a tensor, outermost first."""
         index = self._index[name]
-        rank = library.cqArchiveShape(self._handle.pointer, index, None, 0)
+        rank = library.cqArchiveShape(self._handle, index, None, 0)
         shape = (ctypes.c_int64 * max(rank, 1))()
-        if rank < 0 or library.cqArchiveShape(self._handle.pointer, index, shape, rank) < 0:
+        if rank < 0 or library.cqArchiveShape(self._handle, index, shape, rank) < 0:
             raise last_error()
         return tuple(shape[:rank])
 
     def type(self, name: str) -> str:
         """Type of its elements or blocks as stored, "F32", "Q4_K" …"""
-        return library.cqArchiveType(self._handle.pointer, self._index[name]).decode()
+        return library.cqArchiveType(self._handle, self._index[name]).decode()
 
     def __getitem__(self, name: str) -> np.ndarray:
         array = np.empty(self.shape(name), np.float32)
-        check(library.cqArchiveRead(self._handle.pointer, self._index[name], array.ctypes.data, array.size))
+        check(library.cqArchiveRead(self._handle, self._index[name], array.ctypes.data, array.size))
         return array
 
     def __iter__(self) -> Iterator[str]:

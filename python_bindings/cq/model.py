@@ -120,29 +120,29 @@ class LanguageModel:
     @property
     def vocabulary(self) -> int:
         """Size V of a row of logits."""
-        return library.cqModelVocabulary(self._handle.pointer)
+        return library.cqModelVocabulary(self._handle)
 
     @property
     def context(self) -> int:
         """Positions that fit in all."""
-        return library.cqModelContext(self._handle.pointer)
+        return library.cqModelContext(self._handle)
 
     @property
     def position(self) -> int:
         """Tokens taken so far."""
-        return library.cqModelPosition(self._handle.pointer)
+        return library.cqModelPosition(self._handle)
 
     def reset(self) -> None:
         """Forgets all tokens."""
-        check(library.cqModelReset(self._handle.pointer))
+        check(library.cqModelReset(self._handle))
 
     def encode(self, text: str, special: bool = True) -> List[int]:
         """Token ids; `special`: special tokens in the text count as such, and the one that
         begins texts is put first."""
         data = text.encode()
-        count = library.cqModelEncode(self._handle.pointer, data, len(data), int(special), None, 0)
+        count = library.cqModelEncode(self._handle, data, len(data), int(special), None, 0)
         ids = (ctypes.c_int32 * max(count, 1))()
-        if count < 0 or library.cqModelEncode(self._handle.pointer, data, len(data), int(special), ids, count) < 0:
+        if count < 0 or library.cqModelEncode(self._handle, data, len(data), int(special), ids, count) < 0:
             raise last_error()
         return list(ids[:count])
 
@@ -150,7 +150,7 @@ class LanguageModel:
         """Text of token ids."""
         ids = _arrays.tokens_of(tokens)
         size = _arrays.size_t()
-        pointer = library.cqModelDecodeText(self._handle.pointer, ids.ctypes.data, ids.size, ctypes.byref(size))
+        pointer = library.cqModelDecodeText(self._handle, ids.ctypes.data, ids.size, ctypes.byref(size))
         return take_bytes(pointer, size.value).decode("utf-8", "replace")
 
     def logits(self, tokens: Any) -> np.ndarray:
@@ -159,7 +159,7 @@ class LanguageModel:
         if not 0 < ids.size <= self.context - self.position:
             raise ValueError(f"{ids.size} tokens; there is room for 1 to {self.context - self.position}")
         out = np.empty((ids.size, self.vocabulary), np.float32)
-        check(library.cqModelScore(self._handle.pointer, ids.ctypes.data, ids.size, out.ctypes.data))
+        check(library.cqModelScore(self._handle, ids.ctypes.data, ids.size, out.ctypes.data))
         return out
 
     def generate(self, prompt: str, *, max_tokens: int = 256, temperature: float = 0.0, top_k: int = 0,
@@ -169,7 +169,7 @@ class LanguageModel:
         are those of `cq run`. temperature 0 takes the most likely token. `on_token` sees each
         id as it is drawn; what it raises ends the call."""
         if chat:
-            prompt = take_text(library.cqModelFormatChat(self._handle.pointer, text_of(prompt, "prompt"),
+            prompt = take_text(library.cqModelFormatChat(self._handle, text_of(prompt, "prompt"),
                                                          optional_text(system, "system")))
         ids = np.array(self.encode(prompt), np.int32)
         drawn: List[int] = []
@@ -188,12 +188,12 @@ class LanguageModel:
         options = _GenerateOptions(ctypes.sizeof(_GenerateOptions), int(max_tokens), float(temperature), int(top_k),
                                    float(top_p), int(seed))
         self.reset()
-        status = library.cqModelGenerate(self._handle.pointer, ids.ctypes.data, ids.size, ctypes.byref(options),
+        status = library.cqModelGenerate(self._handle, ids.ctypes.data, ids.size, ctypes.byref(options),
                                          ctypes.cast(_TokenHandler(see), ctypes.c_void_p), None)
         if raised:
             raise raised[0]
         check(status)
-        if drawn and library.cqModelIsEnd(self._handle.pointer, drawn[-1]) == 1:
+        if drawn and library.cqModelIsEnd(self._handle, drawn[-1]) == 1:
             drawn.pop()
         # The last token of the prompt says how the first of the answer begins.
         before = self.decode(ids[-1:])
@@ -203,7 +203,7 @@ class LanguageModel:
         """Perplexity of a text (or of token ids) in windows of `window` tokens (0: the
         context, at most 512), every predicted token counting. Forgets all tokens."""
         ids = _arrays.tokens_of(self.encode(text) if isinstance(text, str) else text)
-        value = library.cqModelPerplexity(self._handle.pointer, ids.ctypes.data, ids.size, int(window), None)
+        value = library.cqModelPerplexity(self._handle, ids.ctypes.data, ids.size, int(window), None)
         if math.isnan(value):
             raise last_error()
         return value

@@ -22,14 +22,14 @@ class Module:
             raise TypeError(f"a module is text or bytes, not {type(text).__name__}")
         data = text.encode() if isinstance(text, str) else bytes(text)
         context = _context(allow_unregistered)
-        self._handle = Handle(library.cqModuleParse(context.pointer, data, len(data)), library.cqModuleFree)
+        self._handle = Handle(library.cqModuleParse(context, data, len(data)), library.cqModuleFree)
 
     @classmethod
     def read(cls, path: "Union[str, os.PathLike[str]]", *, allow_unregistered: bool = False) -> "Module":
         """The module in a file."""
         module = cls.__new__(cls)
         context = _context(allow_unregistered)
-        module._handle = Handle(library.cqModuleRead(context.pointer, path_of(path)), library.cqModuleFree)
+        module._handle = Handle(library.cqModuleRead(context, path_of(path)), library.cqModuleFree)
         return module
 
     def run(self, pipeline: str) -> "Module":
@@ -37,17 +37,17 @@ class Module:
 
         Raises CQError; the module may then be half rewritten and must be dropped.
         """
-        check(library.cqModuleRunPipeline(self._handle.pointer, text_of(pipeline, "pipeline")))
+        check(library.cqModuleRunPipeline(self._handle, text_of(pipeline, "pipeline")))
         return self
 
     def text(self, generic: bool = False) -> str:
         """The module's text, in the generic form if asked."""
-        return take_text(library.cqModulePrint(self._handle.pointer, int(generic)))
+        return take_text(library.cqModulePrint(self._handle, int(generic)))
 
     def bytecode(self) -> bytes:
         """The module as MLIR bytecode."""
         size = _arrays.size_t()
-        pointer = library.cqModuleWriteBytecode(self._handle.pointer, ctypes.byref(size))
+        pointer = library.cqModuleWriteBytecode(self._handle, ctypes.byref(size))
         return take_bytes(pointer, size.value)
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Module:
 
 def _context(allow_unregistered: bool) -> Handle:
     context = Handle(library.cqContextCreate(), library.cqContextFree)
-    if library.cqContextAllowUnregisteredDialects(context.pointer, int(allow_unregistered)):
+    if library.cqContextAllowUnregisteredDialects(context, int(allow_unregistered)):
         raise last_error()
     return context
 

@@ -29,13 +29,13 @@ class Statistics:
         """Whether the file has "mean_squares", "fisher" or "second_moments" of a weight."""
         if kind not in self._KINDS:
             raise ValueError(f"{kind!r} is no kind of statistics: {', '.join(self._KINDS)}")
-        found = library.cqStatisticsHas(self._handle.pointer, text_of(weight, "weight"), self._KINDS[kind])
+        found = library.cqStatisticsHas(self._handle, text_of(weight, "weight"), self._KINDS[kind])
         if found < 0:
             raise last_error()
         return bool(found)
 
     def _read(self, weight: str, kind: str, shape: Tuple[int, int], out: np.ndarray) -> np.ndarray:
-        check(library.cqStatisticsRead(self._handle.pointer, text_of(weight, "weight"), self._KINDS[kind],
+        check(library.cqStatisticsRead(self._handle, text_of(weight, "weight"), self._KINDS[kind],
                                        shape[0], shape[1], out.ctypes.data, out.size))
         return out
 
@@ -64,7 +64,7 @@ class Measurements:
         self.stats = open_statistics(stats)
         self._handle = Handle(
             library.cqMeasurementsCreate(optional_text(loss, "loss"),
-                                         self.stats._handle.pointer if self.stats else None),
+                                         self.stats._handle if self.stats else None),
             library.cqMeasurementsFree)
 
     @classmethod
@@ -87,18 +87,18 @@ class Measurements:
         without cherries. What is known of the name already stays."""
         w = _arrays.floats(weight, name)
         text = None if choices is None else text_of(",".join(choices), "choices")
-        check(library.cqMeasurementsAdd(self._handle.pointer, text_of(name, "name"), w.ctypes.data, *w.shape, text))
+        check(library.cqMeasurementsAdd(self._handle, text_of(name, "name"), w.ctypes.data, *w.shape, text))
 
     def loss(self, name: str, choice: str) -> float:
         """The loss of a weight stored so. CQError where it was not measured."""
-        value = library.cqMeasurementsLoss(self._handle.pointer, text_of(name, "name"), text_of(choice, "choice"))
+        value = library.cqMeasurementsLoss(self._handle, text_of(name, "name"), text_of(choice, "choice"))
         if value != value:
             raise last_error()
         return value
 
     def text(self) -> str:
         """As JSON Lines."""
-        return take_text(library.cqMeasurementsPrint(self._handle.pointer))
+        return take_text(library.cqMeasurementsPrint(self._handle))
 
     def save(self, path: Path) -> None:
         """Writes the file, whole or not at all."""
@@ -263,21 +263,21 @@ class Plan:
         options.seed = seed
         options.curve = curve
         return cls._take(Handle(
-            library.cqPlanSolve(measurements._handle.pointer, facts, count, ctypes.byref(options)),
+            library.cqPlanSolve(measurements._handle, facts, count, ctypes.byref(options)),
             library.cqPlanFree))
 
     @classmethod
     def _take(cls, handle: Handle) -> "Plan":
-        data = json.loads(take_text(library.cqPlanPrint(handle.pointer)))
+        data = json.loads(take_text(library.cqPlanPrint(handle)))
         return cls([PlanEntry.from_json(entry) for entry in data["weights"]], data.get("decision"))
 
     def to_json(self) -> str:
         """As JSON text; bytes and totals are counted. CQError where the plan cannot be."""
-        return take_text(library.cqPlanPrint(self._handle().pointer))
+        return take_text(library.cqPlanPrint(self._handle()))
 
     def save(self, path: Path) -> None:
         """Writes the file, whole or not at all."""
-        check(library.cqPlanWrite(self._handle().pointer, path_of(path)))
+        check(library.cqPlanWrite(self._handle(), path_of(path)))
 
     def _handle(self) -> Handle:
         data: Dict[str, Any] = {"cq_plan": 3, "weights": [entry.to_json() for entry in self.entries]}
@@ -290,7 +290,7 @@ class Plan:
         """A plan that stores a weight another way, e.g. "b4-g64/mse" or "keep". The record of
         a solved plan does not hold any more and goes."""
         handle = self._handle()
-        check(library.cqPlanSetChoice(handle.pointer, text_of(weight, "weight"), text_of(choice, "choice")))
+        check(library.cqPlanSetChoice(handle, text_of(weight, "weight"), text_of(choice, "choice")))
         return self._take(handle)
 
     @property

@@ -61,23 +61,23 @@ class QuantizedWeight:
     @property
     def shape(self) -> Tuple[int, int]:
         """(n, k)"""
-        pointer = self._handle.pointer
-        return library.cqWeightRows(pointer), library.cqWeightColumns(pointer)
+        handle = self._handle
+        return library.cqWeightRows(handle), library.cqWeightColumns(handle)
 
     @property
     def choice(self) -> str:
         """How it is stored, without the quantizer and the criterion, which planes do not hold."""
-        return take_text(library.cqWeightChoice(self._handle.pointer))
+        return take_text(library.cqWeightChoice(self._handle))
 
     @property
     def layout(self) -> str:
         """"panel16" or "linear" """
-        return take_text(library.cqWeightLayout(self._handle.pointer))
+        return take_text(library.cqWeightLayout(self._handle))
 
     @property
     def bits_per_weight(self) -> float:
         """Bits per weight, every byte of every plane counted."""
-        return library.cqWeightBitsPerWeight(self._handle.pointer)
+        return library.cqWeightBitsPerWeight(self._handle)
 
     @property
     def planes(self) -> Dict[str, np.ndarray]:
@@ -85,7 +85,7 @@ class QuantizedWeight:
         result = {}
         for index, name in enumerate(PLANES):
             size = _arrays.size_t()
-            data = library.cqWeightPlane(self._handle.pointer, index, ctypes.byref(size))
+            data = library.cqWeightPlane(self._handle, index, ctypes.byref(size))
             if not data:
                 raise last_error()
             result[name] = np.frombuffer(ctypes.string_at(data, size.value), np.uint8).copy()
@@ -95,12 +95,12 @@ class QuantizedWeight:
         """The decoded weight, float32 [n, k], cherries included; into `out` where given
         (C-contiguous float32 of that shape)."""
         result = _arrays.output(out, self.shape)
-        check(library.cqWeightDequantize(self._handle.pointer, result.ctypes.data, result.size))
+        check(library.cqWeightDequantize(self._handle, result.ctypes.data, result.size))
         return result
 
     def relayout(self, layout: str) -> "QuantizedWeight":
         """The same numbers in another layout, "panel16" or "linear"."""
-        return QuantizedWeight(library.cqWeightRelayout(self._handle.pointer, text_of(layout, "layout")))
+        return QuantizedWeight(library.cqWeightRelayout(self._handle, text_of(layout, "layout")))
 
     def __repr__(self) -> str:
         n, k = self.shape
@@ -119,7 +119,7 @@ class Product:
             weight = weight.relayout("panel16")
         self.shape = weight.shape
         self._handle = Handle(
-            library.cqProductCreate(weight._handle.pointer, text_of(activation, "activation")),
+            library.cqProductCreate(weight._handle, text_of(activation, "activation")),
             library.cqProductFree)
         self._lock = threading.Lock()
 
@@ -131,7 +131,7 @@ class Product:
             raise ValueError(f"x must have {k} columns, not {x.shape[1]}")
         result = _arrays.output(out, (x.shape[0], n))
         with self._lock:
-            check(library.cqProductRun(self._handle.pointer, x.ctypes.data, x.shape[0], result.ctypes.data))
+            check(library.cqProductRun(self._handle, x.ctypes.data, x.shape[0], result.ctypes.data))
         return result
 
 
