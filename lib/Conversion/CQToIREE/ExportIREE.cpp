@@ -7,29 +7,40 @@
 //===----------------------------------------------------------------------===//
 
 #include "InlineWeightFunctions.h"
+#include "KernelCall.h"
+#include "KernelObject.h"
 #include "ProductEmitter.h"
 #include "WeightSource.h"
 #include "cq/Conversion/CQToIREE/CQToIREE.h"
 #include "cq/Conversion/CQToLinalg/CQToLinalg.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgramAttributes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/OpImplementation.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Pass/PassManager.h"
-#include "mlir/Transforms/Passes.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/Support/Path.h"
 #include <deque>
 
 namespace mlir::cq {
@@ -62,7 +73,7 @@ struct Copied {
 
 /// What the pass counts.
 struct Counts {
-  int64_t products = 0, weights = 0, bytes = 0;
+  int64_t products = 0, kernelCalls = 0, weights = 0, bytes = 0;
 };
 
 /// One run of the pass.
@@ -71,7 +82,8 @@ public:
   Exporter(ModuleOp op, const CQExportIREEOptions &options)
       : op(op), parameters(options.parameters),
         parametersOut(options.parametersOut), scope(options.scope),
-        codes(options.codes) {}
+        codes(options.codes), kernelPath(options.kernels),
+        targetCPU(options.targetCPU) {}
 
   LogicalResult run();
   const Counts &getCounts() const { return counts; }
@@ -96,7 +108,8 @@ private:
   void eraseDead();
 
   ModuleOp op;
-  std::string parameters, parametersOut, scope, codes;
+  std::string parameters, parametersOut, scope, codes, kernelPath, targetCPU;
+  std::optional<KernelObject> kernels;
   Counts counts;
   std::optional<SymbolTable> symbols;
   std::unique_ptr<ParameterArchive> archive;
@@ -111,12 +124,19 @@ private:
 struct ExportIREE : cq::impl::CQExportIREEBase<ExportIREE> {
   using CQExportIREEBase::CQExportIREEBase;
 
+  void getDependentDialects(DialectRegistry &registry) const override {
+    CQExportIREEBase::getDependentDialects(registry);
+    registerBuiltinDialectTranslation(registry);
+    registerLLVMDialectTranslation(registry);
+  }
+
   void runOnOperation() override {
-    Exporter exporter(getOperation(),
-                      {parameters, parametersOut, scope, codes});
+    Exporter exporter(getOperation(), {parameters, parametersOut, scope, codes,
+                                       kernels, targetCPU});
     if (failed(exporter.run()))
       return signalPassFailure();
     numProducts += exporter.getCounts().products;
+    numKernelCalls += exporter.getCounts().kernelCalls;
     numWeights += exporter.getCounts().weights;
     numBytes += exporter.getCounts().bytes;
     // What is left has no weights: activations, observations, attributes.
@@ -160,14 +180,27 @@ LogicalResult Exporter::run() {
         return llvm::isAlnum(c) || c == '_' || c == '-' || c == '.';
       }))
     return fail("a scope has letters, digits, '_', '-' and '.'");
-  if (!parametersOut.empty() && !context()->allowsUnregisteredDialects())
-    return fail("named parameters are attributes of IREE's dialect flow; run "
-                "with --allow-unregistered-dialect");
+  if ((!parametersOut.empty() || !kernelPath.empty()) &&
+      !context()->allowsUnregisteredDialects())
+    return fail(
+        "named parameters and calls of kernels are in IREE's dialects; run "
+        "with --allow-unregistered-dialect");
+  // IREE would put small constants into the dispatch, where a call cannot take
+  // their address.
+  if (!kernelPath.empty() && parametersOut.empty())
+    return fail("kernels=FILE needs parameters-out=FILE: our kernels read "
+                "planes from an archive");
   if (failed(inlineWeightFunctions(module())))
     return failure();
   symbols.emplace(module());
   if (failed(openArchive()))
     return failure();
+  if (!kernelPath.empty()) {
+    auto created = KernelObject::create(context(), targetCPU);
+    if (!created)
+      return fail(llvm::toString(created.takeError()));
+    kernels.emplace(std::move(*created));
+  }
   source = std::make_unique<WeightSource>(*symbols, archive.get());
   if (failed(collect()) || failed(collectCopied()) || failed(store()))
     return failure();
@@ -184,6 +217,13 @@ LogicalResult Exporter::run() {
     op.erase();
   }
   eraseDead();
+  if (!kernels)
+    return success();
+  auto object = kernels->compile();
+  if (!object)
+    return fail(llvm::toString(object.takeError()));
+  if (llvm::Error error = writeFileAtomically(kernelPath, *object))
+    return fail(llvm::toString(std::move(error)));
   return success();
 }
 
@@ -228,7 +268,7 @@ LogicalResult Exporter::collect(Operation *op, PlaneOperands planes,
                              "anew for IREE");
     os << identity << ' ';
   }
-  os << stored.scheme.str() << ' ' << stored.groupLength;
+  os << stored.scheme.str() << ' ' << stored.groupLength << stored.flat;
   Export *&weight = bySignature[signature];
   if (!weight) {
     weight = &weights.emplace_back();
@@ -270,6 +310,7 @@ LogicalResult Exporter::collect() {
   WalkResult walk = module().walk([&](Operation *op) -> WalkResult {
     if (auto matmul = dyn_cast<MatmulOp>(op); matmul && isTensor(op)) {
       StoredWeight stored = describe(matmul);
+      stored.flat = kernels && canCallKernel(matmul);
       if (matmul.getMode().getMode() == ActivationMode::Int8)
         stored.groupLength = std::min(activationGroup(stored.scheme), stored.k);
       return collect(op,
@@ -462,11 +503,13 @@ LogicalResult Exporter::store() {
     shape.layout = weight.stored.layout;
     shape.cherries = weight.stored.cherries;
     CherryPositions positions;
-    auto read = source->read(weight.planes, std::move(shape), positions);
+    auto read = source->read(weight.planes, shape, positions);
     if (!read)
       return fail("weight '" + weight.name +
                   "': " + llvm::toString(read.takeError()));
-    auto bytes = weight.stored.encode(*read, positions);
+    auto bytes = weight.stored.flat
+                     ? weight.stored.encodeFlat(*read, std::move(shape))
+                     : weight.stored.encode(*read, positions);
     ++counts.weights;
     for (const auto &plane : bytes) {
       counts.bytes += plane.size();
@@ -525,9 +568,16 @@ void Exporter::rewrite(Export &weight) {
   };
   for (Operation *op : weight.users) {
     ImplicitLocOpBuilder b(op->getLoc(), op);
-    Value result = isa<MatmulOp>(op)
-                       ? emitProduct(b, cast<MatmulOp>(op), weight.stored, load)
-                       : emitGather(b, cast<GatherOp>(op), weight.stored, load);
+    Value result;
+    if (weight.stored.flat) {
+      result = emitKernelCall(b, cast<MatmulOp>(op), weight.stored, load,
+                              *kernels, llvm::sys::path::filename(kernelPath));
+      ++counts.kernelCalls;
+    } else if (auto matmul = dyn_cast<MatmulOp>(op)) {
+      result = emitProduct(b, matmul, weight.stored, load);
+    } else {
+      result = emitGather(b, cast<GatherOp>(op), weight.stored, load);
+    }
     op->getResult(0).replaceAllUsesWith(result);
     op->erase();
   }

@@ -42,7 +42,7 @@ private:
     function.walk([&](Operation *op) {
       if (auto call = dyn_cast<func::CallOp>(op))
         calls.push_back(call);
-      own |= isa<CQDialect>(op->getDialect());
+      own |= isa_and_nonnull<CQDialect>(op->getDialect());
     });
     for (func::CallOp call : calls) {
       auto callee = symbols.lookup<func::FuncOp>(call.getCallee());

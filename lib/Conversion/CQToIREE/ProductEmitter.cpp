@@ -182,7 +182,7 @@ public:
     if (stored.hasCherries())
       y = cherryProduct(y);
     if (positions)
-      y = restoreOrder(y);
+      y = restoreOrder(b, y, positions);
     return y;
   }
 
@@ -325,15 +325,6 @@ private:
         });
   }
 
-  /// Column i of the result is the stored row that row i of W is.
-  Value restoreOrder(Value stored) {
-    return generic(
-        b, positions, empty(b, sizesOf(b, stored), f32),
-        {map(b, 2, n), map(b, 2, {m, n})}, [&](Emitter &b, ValueRange in) {
-          return extract(b, stored, {index(b, 0), toIndex(b, in[0])});
-        });
-  }
-
   MatmulOp op;
   AffineExpr m, n;
 };
@@ -402,6 +393,16 @@ private:
 };
 
 } // namespace
+
+Value toiree::restoreOrder(Emitter &b, Value stored, Value positions) {
+  AffineExpr m, n;
+  bindDims(b.getContext(), m, n);
+  return generic(b, positions, empty(b, sizesOf(b, stored), b.getF32Type()),
+                 {map(b, 2, n), map(b, 2, {m, n})},
+                 [&](Emitter &b, ValueRange in) {
+                   return extract(b, stored, {index(b, 0), toIndex(b, in[0])});
+                 });
+}
 
 Value toiree::emitProduct(Emitter &b, MatmulOp op, const StoredWeight &weight,
                           LoadPlane load) {

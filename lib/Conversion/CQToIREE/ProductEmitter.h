@@ -29,6 +29,8 @@ RankedTensorType typeOf(MLIRContext *context, const StoredPlane &plane);
 /// What a product computes, [M, N], with planes stored anew.
 Value emitProduct(ImplicitLocOpBuilder &b, MatmulOp op,
                   const StoredWeight &weight, LoadPlane load);
+/// Column i of the result is column positions[i] of `stored`: the row of W.
+Value restoreOrder(ImplicitLocOpBuilder &b, Value stored, Value positions);
 /// What a gather of rows of one width computes.
 Value emitGather(ImplicitLocOpBuilder &b, GatherOp op,
                  const StoredWeight &weight, LoadPlane load);

@@ -82,7 +82,28 @@ static Element scaleElement(ScaleType type) {
   return Element::F32;
 }
 
+std::vector<StoredPlane> StoredWeight::flatPlanes() const {
+  int64_t entries = layout.scaleEntries(n, k, scheme);
+  std::vector<StoredPlane> planes{
+      {"codes", Element::I8, {layout.codeBytes(n, k)}},
+      {"scales", scaleElement(scheme.scaleType), {entries}}};
+  if (scheme.hasZeroPoints())
+    planes.push_back({"zeros", Element::I8, {entries}});
+  if (cherries.form != CherryForm::None) {
+    planes.push_back({"cherry_columns",
+                      cherries.columnBytes() == 1 ? Element::I8 : Element::I16,
+                      {cherries.numColumns(n, k)}});
+    planes.push_back(
+        {"cherry_deltas", Element::F16, {cherries.numDeltas(n, k)}});
+  }
+  if (layout.permuted)
+    planes.push_back({"row_positions", Element::I32, {n}});
+  return planes;
+}
+
 std::vector<StoredPlane> StoredWeight::planes() const {
+  if (flat)
+    return flatPlanes();
   std::vector<StoredPlane> planes;
   int64_t groups = numGroups(), length = paddedLength();
   for (auto [i, segment] : llvm::enumerate(layout.segments)) {
@@ -179,6 +200,17 @@ static std::pair<uint32_t, uint16_t> cherry(const StoredWeight &w,
   return {static_cast<uint32_t>(block * 256 + columns[at]), q.deltas[at]};
 }
 
+/// Where row i of W is stored, as i32.
+static Bytes positionsOf(const QuantizedWeight &q) {
+  std::vector<uint32_t> positions(q.n);
+  for (int64_t row = 0; row < q.n; ++row)
+    positions[q.originOf(row)] = static_cast<uint32_t>(row);
+  Bytes bytes;
+  for (uint32_t position : positions)
+    append(bytes, position, 4);
+  return bytes;
+}
+
 std::vector<Bytes>
 StoredWeight::encode(const QuantizedWeight &q,
                      const CherryPositions &positions) const {
@@ -216,14 +248,21 @@ StoredWeight::encode(const QuantizedWeight &q,
     planes.push_back(std::move(columns));
     planes.push_back(std::move(deltas));
   }
-  if (layout.permuted) {
-    std::vector<uint32_t> positionOf(n);
-    for (int64_t row = 0; row < n; ++row)
-      positionOf[q.originOf(row)] = row;
-    Bytes bytes;
-    for (uint32_t position : positionOf)
-      append(bytes, position, 4);
-    planes.push_back(std::move(bytes));
+  if (layout.permuted)
+    planes.push_back(positionsOf(q));
+  return planes;
+}
+
+std::vector<Bytes> StoredWeight::encodeFlat(const QuantizedWeight &q,
+                                            PackedWeight packed) const {
+  std::vector<Bytes> planes{std::move(packed.codes), std::move(packed.scales)};
+  if (scheme.hasZeroPoints())
+    planes.push_back(std::move(packed.zeros));
+  if (cherries.form != CherryForm::None) {
+    planes.push_back(std::move(packed.cherryColumns));
+    planes.push_back(std::move(packed.cherryDeltas));
   }
+  if (layout.permuted)
+    planes.push_back(positionsOf(q));
   return planes;
 }

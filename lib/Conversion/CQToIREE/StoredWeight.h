@@ -53,6 +53,9 @@ struct StoredWeight {
   CherrySpec cherries;
   int64_t n = 0, k = 0;
   bool packed = true;
+  /// Planes stay as the cq op has them, for our own kernels; only row_positions
+  /// are ours.
+  bool flat = false;
   /// Columns of a group here; products of int8 activations want whole rows cut
   /// into the activations' groups.
   int64_t groupLength = 0;
@@ -71,6 +74,12 @@ struct StoredWeight {
   /// Their bytes. `weight` has been checked by unpackWeight.
   std::vector<std::vector<uint8_t>>
   encode(const QuantizedWeight &weight, const CherryPositions &positions) const;
+  /// The same where `flat`; `packed` is consumed.
+  std::vector<std::vector<uint8_t>> encodeFlat(const QuantizedWeight &weight,
+                                               PackedWeight packed) const;
+
+private:
+  std::vector<StoredPlane> flatPlanes() const;
 };
 
 } // namespace mlir::cq::toiree

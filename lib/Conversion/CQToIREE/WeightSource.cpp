@@ -110,7 +110,7 @@ llvm::Error WeightSource::bytesOf(Value value,
 }
 
 llvm::Expected<QuantizedWeight>
-WeightSource::read(const PlaneOperands &planes, PackedWeight packed,
+WeightSource::read(const PlaneOperands &planes, PackedWeight &packed,
                    CherryPositions &positions) const {
   std::pair<Value, std::vector<uint8_t> *> all[] = {
       {planes.codes, &packed.codes},

@@ -45,8 +45,9 @@ public:
   const void *identityOf(Value value) const;
 
   /// The weight, its planes' sizes checked; or a sentence.
+  /// `packed` has all but the planes, and gets those.
   llvm::Expected<QuantizedWeight> read(const PlaneOperands &planes,
-                                       PackedWeight shape,
+                                       PackedWeight &packed,
                                        CherryPositions &positions) const;
 
 private:

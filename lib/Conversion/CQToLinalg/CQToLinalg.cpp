@@ -54,7 +54,7 @@ static LogicalResult checkLowerable(Operation *op) {
   for (NamedAttribute attribute : op->getAttrs()) {
     auto layout = dyn_cast<LayoutAttr>(attribute.getValue());
     if (layout && layout.getKind() == LayoutKind::MmaFragment &&
-        isa<CQDialect>(op->getDialect()))
+        isa_and_nonnull<CQDialect>(op->getDialect()))
       return op->emitOpError("has planes in layout mma_fragment, which only "
                              "convert-cq-to-nvgpu reads; cq.relayout them to "
                              "linear or panel16");
@@ -62,7 +62,7 @@ static LogicalResult checkLowerable(Operation *op) {
   if (isa<LaunchOp>(op))
     return op->emitOpError("starts a kernel and has no linalg form; run "
                            "convert-cq-to-linalg before kernels are outlined");
-  if (!isa<CQDialect>(op->getDialect()))
+  if (!isa_and_nonnull<CQDialect>(op->getDialect()))
     return success();
   for (Type type : op->getOperandTypes())
     if (isa<BaseMemRefType>(type) && !isa<ObserveOp>(op))
@@ -90,7 +90,7 @@ struct ConvertCQToLinalgPass
 
   void runOnOperation() override {
     WalkResult walk = getOperation()->walk([&](Operation *op) {
-      numOps += isa<CQDialect>(op->getDialect());
+      numOps += isa_and_nonnull<CQDialect>(op->getDialect());
       return failed(checkLowerable(op)) ? WalkResult::interrupt()
                                         : WalkResult::advance();
     });

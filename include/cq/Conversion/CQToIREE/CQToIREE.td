@@ -31,6 +31,12 @@ def CQExportIREE : Pass<"cq-export-iree", "::mlir::ModuleOp"> {
     (6 bits: 4) codes has bytes, least significant bit first. `codes=bytes` takes
     a byte a code.
 
+    With `kernels=FILE.o` products of a fixed number of tokens call our own x86
+    kernels instead, as object code that iree-compile links: planes stay as
+    they are packed, and each product is a `flow.dispatch.region` around
+    `iree_codegen.ukernel.generic`. Give iree-compile the folder of FILE.o as
+    --iree-hal-executable-object-search-path.
+
     Functions that hold cq ops are inlined into the public ones; blocks therefore
     are repeated. `cq-keep-functions` first leaves out what is not wanted.
   }];
@@ -38,15 +44,21 @@ def CQExportIREE : Pass<"cq-export-iree", "::mlir::ModuleOp"> {
     Option<"parameters", "parameters", "std::string", "\"\"", "Archive of weights by reference (default: the module's)">,
     Option<"parametersOut", "parameters-out", "std::string", "\"\"", "safetensors archive to write">,
     Option<"scope", "scope", "std::string", "\"model\"", "Scope of the parameters' names">,
-    Option<"codes", "codes", "std::string", "\"packed\"", "How codes are stored: packed or bytes">];
+    Option<"codes", "codes", "std::string", "\"packed\"", "How codes are stored: packed or bytes">,
+    Option<"kernels", "kernels", "std::string", "\"\"", "Object file to write: products call our own kernels">,
+    Option<"targetCPU", "target-cpu", "std::string", "\"host\"", "CPU of the kernels, in LLVM's names">];
   let statistics = [
     Statistic<"numProducts", "num-products", "Products and gathers rewritten">,
+    Statistic<"numKernelCalls", "num-kernel-calls", "Products that call our kernels">,
     Statistic<"numWeights", "num-weights", "Weights stored anew">,
     Statistic<"numBytes", "num-bytes", "Bytes of all parameters">];
   let dependentDialects = [
     "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
     "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
-    "::mlir::ml_program::MLProgramDialect", "::mlir::tensor::TensorDialect"];
+    "::mlir::ml_program::MLProgramDialect", "::mlir::tensor::TensorDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::cf::ControlFlowDialect",
+    "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
 #endif // CQ_CONVERSION_CQTOIREE_TD

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Products with every scheme: IREE's numbers against those of the reference lowering.
 
-usage: iree-products.py FOLDER CHERRY_FORM ACTIVATIONS CODES PLACE
-PLACE: inline (constants) or archive (named parameters)."""
+usage: iree-products.py FOLDER CHERRY_FORM ACTIVATIONS CODES PLACE [kernels]
+PLACE: inline (constants) or archive (named parameters); kernels: our own object code."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ import numpy as np
 
 import cq_iree as stack
 
-folder, form, activations, codes, place = sys.argv[1:]
+folder, form, activations, codes, place, *kernels = sys.argv[1:]
 os.makedirs(folder, exist_ok=True)
 # Ragged rows, ragged groups, one group a row, several widths.
 schemes = {
@@ -57,12 +57,16 @@ with open(quantized) as file:
 exported = os.path.join(folder, "exported.mlir")
 archive = os.path.join(folder, "exported.safetensors") if place == "archive" else None
 option = f" parameters-out={archive}" if archive else ""
+if kernels:
+    option += f" kernels={os.path.join(folder, 'kernels.o')}"
 stack.sh("cq-opt", quantized, "--allow-unregistered-dialect", "--mlir-print-op-generic",
          f"--cq-export-iree=codes={codes}{option}", "-o", exported)
 with open(exported) as file:
-    assert "cq." not in file.read()
+    text = file.read()
+assert "cq." not in text
+assert not kernels or text.count('"iree_codegen.ukernel.generic"') == len(calls)
 vmfb = os.path.join(folder, "exported.vmfb")
-stack.compile(exported, vmfb)
+stack.compile(exported, vmfb, *([f"--iree-hal-executable-object-search-path={folder}"] if kernels else []))
 module = stack.Module(vmfb, archive)
 expected = stack.reference(quantized, calls, os.path.join(folder, "reference.mlir"))
 worst = 0
