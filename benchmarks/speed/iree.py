@@ -102,7 +102,7 @@ def build(folder, name, m, scheme, activations, kernels):
            f"--cq-export-iree=parameters-out={archive}{own}", folder=folder)
         flags = ["--iree-hal-executable-object-search-path=."]
     sh(os.path.join(IREE, "iree-compile"), source, *COMPILE, *flags, "-o", f"{stem}.vmfb", folder=folder)
-    return [os.path.join(IREE, "iree-benchmark-module"), "--device=local-task", "--task_topology_max_group_count=1",
+    return [os.path.join(IREE, "iree-benchmark-module"), "--device=local-sync",
             f"--module={stem}.vmfb", f"--parameters=model={archive}", "--function=main",
             f"--input={m}x{k}xf32=0.5", "--benchmark_min_time=0.3s", "--benchmark_format=json"]
 
