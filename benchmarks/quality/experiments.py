@@ -103,11 +103,10 @@ def criteria():
 
 def forms():
     """How cherries are stored, and how many."""
-    for form, ratio in (("slot", 1 / 256), ("slot", 1 / 128), ("element", 1 / 256),
-                        ("element", 1 / 128), ("column", 1 / 512), ("column", 1 / 256),
-                        ("column", 1 / 128)):
-        yield line(3, 128, quantizer="gptq", form=form, criterion="magnitude", ratio=ratio, stats="full")
-        yield line(3, 128, quantizer="gptq", form=form, criterion="impact", ratio=ratio, stats="full")
+    for form, ratios in (("slot", (256, 128)), ("element", (512, 256, 128)), ("column", (512, 256, 128))):
+        for ratio in ratios:
+            yield line(3, 128, quantizer="gptq", form=form, criterion="magnitude", ratio=1 / ratio, stats="full")
+        yield line(3, 128, quantizer="gptq", form=form, criterion="impact", stats="full")
 
 
 def groups():
@@ -135,46 +134,62 @@ def tuning():
             yield dataclasses.replace(base, name=f"{base.name}, {name}", tune=options)
 
 
-# (name, options of `cq quantize`, losses): who decides.
+LEVELS = dict(low="b2-g128/gptq/slot1-magnitude", high="b4-g128/gptq/slot1-magnitude")
+
+# (name, options of `cq quantize`): who decides. The two-level methods move whole
+# blocks between LEVELS; the others choose among the default choices.
 ALLOCATORS = [
-    ("uniform, nearest choice that fits", dict(method="uniform", loss="output"), ""),
-    ("index order, two levels", dict(method="index", loss="output"), ""),
-    ("random order, two levels", dict(method="random", seed=1, loss="output"), ""),
-    ("LIM order, two levels", dict(method="lim", loss="output"), ""),
-    ("ZD order, two levels", dict(method="zd", loss="output"), ""),
-    ("measured output error", dict(loss="output"), ""),
-    ("measured divergence, one weight at a time", dict(), "divergence"),
-    ("fisher", dict(loss="fisher"), ""),
-    ("block output, losses alone", dict(no_interactions=True), "gram"),
-    ("block output, gram", dict(), "gram"),
-    ("block output by fisher, gram", dict(), "gram-fisher"),
-    ("predictions, losses alone", dict(no_interactions=True), "model"),
-    ("predictions, gram over all layers", dict(), "model"),
+    ("uniform, the best choice that fits", dict(method="uniform")),
+    ("index order, two levels", dict(method="index", **LEVELS)),
+    ("random order, two levels", dict(method="random", seed=1, **LEVELS)),
+    ("LIM order, two levels", dict(method="lim", **LEVELS)),
+    ("ZD order, two levels", dict(method="zd", **LEVELS)),
+    ("solved, one width a weight", dict(row_ratios="none")),
+    ("solved, rows of two widths", dict()),
 ]
 
+# Choices of the default list that have one width.
+ONE_WIDTH = ",".join(f"b{bits}-g{group}/gptq{cherries}" for bits, group, cherries in [
+    (2, 128, ""), (2, 128, "/slot1-magnitude"), (2, 64, "/slot1-magnitude"),
+    (3, 128, ""), (3, 128, "/slot1-magnitude"), (3, 64, "/slot1-magnitude"),
+    (4, 128, ""), (4, 128, "/slot1-magnitude"), (4, 64, "/slot1-magnitude"),
+    (5, 128, ""), (6, 128, ""), (8, 128, "")])
 
-def allocate(budget, choices=CHOICES, allocators=ALLOCATORS, **rest):
-    for name, options, losses in allocators:
+
+def allocate(budget, allocators=ALLOCATORS, losses="plan-fisher", **rest):
+    for name, options in allocators:
         text = " ".join(f"{value} {key}" for key, value in budget.items())
-        yield Line(f"{text}: {name}", dict(budget, choices=choices, **options, **rest), stats="full",
-                   losses=losses or f"plan-{options['loss']}{'-head' if 'outer' in rest else ''}")
+        options = dict(options)
+        if options.pop("row_ratios", ""):
+            options["choices"] = ONE_WIDTH
+        yield Line(f"{text}: {name}", dict(budget, **options, **rest), stats="full", losses=losses)
 
 
 def budgets():
     """Who decides, at equal bits of the linear layers (head at 8 bits)."""
-    for bpw in (2.2, 2.5, 2.85, 3.25, 3.5, 3.87, 4.5):
+    for bpw in (2.23, 2.5, 2.85, 3.25, 3.5):
         yield from allocate(dict(bpw=bpw))
+        # One share of rows for all weights, as near to the budget as panels allow.
+        share = {2.5: ("2", "1/4:3"), 2.85: ("2", "1/2:3"), 3.25: ("2", "7/8:3"), 3.5: ("3", "1/4:4")}.get(bpw)
+        if share:
+            base = line(int(share[0]), 128, quantizer="gptq", form="slot", criterion="magnitude", stats="full",
+                        name=f"{bpw} bpw: {share[0]} bits, {share[1]} of the rows of every weight")
+            yield dataclasses.replace(base, quantize=dict(base.quantize, rows=share[1]))
+    for bpw in (3.87, 4.25, 4.5):
+        yield from allocate(dict(bpw=bpw), [ALLOCATORS[0], ALLOCATORS[-1]])
 
 
 def files():
     """The same by bytes of the whole file, the head being decided too.
 
-    The sizes are those of 2.5, 3.25 and 4.5 bits for the layers with the head at
-    8 bits. Only losses that the head has: cq measure runs blocks, not the head.
+    Sizes with which the layers have 2.5, 3.25 and 3.87 bits where the head keeps 8.
     """
-    solved = [a for a in ALLOCATORS if not a[2]]
-    for size in ("64MB", "74MB", "90MB"):
-        yield from allocate(dict(size=size), allocators=solved, outer="solve")
+    for size in ("62200000", "72558336", "80788608"):
+        for name, options in (("uniform, head too", dict(method="uniform", outer="solve")),
+                              ("head at 8 bits, rest solved", dict(outer="b8-g64")),
+                              ("head at 6 bits, rest solved", dict(outer="b6-g64")),
+                              ("all solved", dict(outer="solve"))):
+            yield from allocate(dict(size=size), [(name, options)])
 
 
 def pairs():
@@ -182,11 +197,10 @@ def pairs():
 
     How close the matrices are: benchmarks/quality/compare_pairs.py.
     """
-    choices = MEASUREMENTS["pairs-gram"]["choices"]
     allocators = [("losses alone", dict(no_interactions=True), "pairs-gram"), ("gram", dict(), "pairs-gram"),
                   ("exact", dict(), "pairs-exact")]
-    for bpw in (2.5, 3.25):
-        yield from allocate(dict(bpw=bpw), choices, allocators)
+    for bpw, (name, options, losses) in itertools.product((3.25, 4.25), allocators):
+        yield from allocate(dict(bpw=bpw), [(name, options)], losses, choices=MEASUREMENTS["pairs-gram"]["choices"])
 
 
 def levels():
@@ -194,13 +208,11 @@ def levels():
 
     The plot: quality.py --plot=levels.svg.
     """
-    low, high = "b2-g128/gptq", "b4-g128/gptq"
-    for method in ("lim", "zd", "random", "index", "reverse"):
+    for method in ("lim", "zd", "random"):
         for share in (0, 20, 40, 60, 80, 100):
-            bpw = 2.135 + 2 * (1 - share / 100)
             yield Line(f"{method}: {share} % of the blocks at 2 bits",
-                       dict(bpw=f"level:{share}", method=method, low=low, high=high, choices=f"{low},{high}", seed=1,
-                            loss="output"), stats="full", losses="plan-output-levels")
+                       dict(bpw=f"level:{share}", method=method, seed=1, **LEVELS), stats="full",
+                       losses="plan-fisher")
 
 
 EXPERIMENTS = {function.__name__.replace("_", "-"): function for function in

@@ -74,8 +74,7 @@ class Bench:
         bits = []
         for choice in (line.quantize["high"], line.quantize["low"]):
             path = self.work / "level.json"
-            self.cq("plan", self.options.model, "--bpw=32", f"--choices={line.quantize['choices']}", *extra,
-                    f"--loss={line.quantize['loss']}", "--method=uniform", f"--override=.:{choice}",
+            self.cq("plan", self.options.model, "--bpw=32", *extra, "--method=uniform", f"--override=blk:{choice}",
                     "--outer=b8-g64", "-o", path)
             weights = [w for w in json.loads(path.read_text())["weights"] if w.get("candidates")
                        and not re.search(OUTER, w["weight"])]
@@ -98,7 +97,7 @@ class Bench:
         if str(quantize.get("bpw", "")).startswith("level:"):
             quantize["bpw"] = self.level(quantize["bpw"][6:], line, stats)
         start = time.time()
-        self.cq("quantize", self.options.model, "-o", folder, "--force", *stats, *flags(quantize))
+        self.cq("quantize", self.options.model, "-o", folder, "--force", "--reuse", *stats, *flags(quantize))
         seconds = time.time() - start
         if line.tune is not None:
             tuned = self.work / "tuned"

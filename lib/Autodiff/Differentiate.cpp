@@ -99,9 +99,8 @@ DifferentiationTargets DifferentiatePass::getTargets(func::FuncOp root) {
     if (weight.source != WeightSource::Global || weight.numProducts == 0)
       continue;
     auto global = cast<ml_program::GlobalOp>(weight.sourceOps.front());
-    bool wanted =
-        only.empty() ? weight.numGathers == 0 : isNamed(global.getSymName());
-    if (wanted && isDifferentiableType(global.getType()))
+    if ((only.empty() || isNamed(global.getSymName())) &&
+        isDifferentiableType(global.getType()))
       targets.globals.insert(global.getSymNameAttr());
   }
   return targets;

@@ -36,7 +36,10 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
       measure.loss = options.loss;
       measure.statistics = options.stats;
       measure.parameters = options.parameters;
-      measure.outer = options.outer == "solve";
+      // A size counts the head, so its bits are worth deciding.
+      if (options.outer == "solve" ||
+          (options.outer == "auto" && !options.size.empty()))
+        measure.outer = options.outer;
       measure.progress = options.progress;
       pm.addPass(createCQMeasureLosses(measure));
     }
@@ -71,7 +74,8 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
     solve.cherryForm = options.cherryForm;
     solve.cherryRatio = options.cherryRatio;
     solve.rows = options.rows;
-    solve.outer = options.outer;
+    if (options.outer != "auto")
+      solve.outer = options.outer;
     solve.stats = options.stats;
     solve.keep.assign(options.keep.begin(), options.keep.end());
     solve.overrides.assign(options.overrides.begin(), options.overrides.end());
@@ -95,6 +99,7 @@ void cq::buildQuantizePipeline(OpPassManager &pm,
   materialize.parameters = options.parameters;
   materialize.parametersOut = options.parametersOut;
   materialize.statistics = options.stats;
+  materialize.reuse = options.reuse;
   materialize.progress = options.progress;
   pm.addPass(createCQMaterializeParameters(materialize));
 }

@@ -145,6 +145,10 @@ private:
         kept.push_back(choice);
         continue;
       }
+      // Rows that are looked up have one width: the choice without them is
+      // the same bytes at its own loss.
+      if (choice.rows && weight.feedsGather && !pinned)
+        continue;
       const double *loss = measured ? measured->find(choice.str()) : nullptr;
       if (!loss && !pinned)
         return llvm::createStringError(
@@ -166,6 +170,11 @@ private:
                                choice.str()});
       kept.push_back(choice);
     }
+    if (kept.empty())
+      return llvm::createStringError(
+          "weight '" + weight.name +
+          "' is looked up by rows, which have one width, and all choices have "
+          "rows of two; name one without rows, or give --outer=SCHEME");
     isPinned.push_back(pinned.has_value());
     choices.push_back(std::move(kept));
     factOf.push_back(index);

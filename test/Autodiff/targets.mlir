@@ -3,10 +3,10 @@
 // RUN: cq-opt %s --cq-differentiate='only=^embedding$' | FileCheck %s --check-prefix=ONLY
 // RUN: cq-opt %s --cq-differentiate='wrt=all only=scale,loss#1' | FileCheck %s --check-prefix=NAMED
 
-// A tied embedding feeds a gather: it is differentiated where it is named. Both
-// of its loads then add to one gradient.
+// A tied embedding feeds a gather and a product: both of its loads add to one
+// gradient. An embedding that no product reads is no weight.
 
-// WEIGHTS: attributes {cq.gradients = ["w"]}
+// WEIGHTS: attributes {cq.gradients = ["embedding", "w"]}
 // ALL:     attributes {cq.gradients = ["embedding", "scale", "w", "loss#1"]}
 // NAMED:   attributes {cq.gradients = ["scale", "loss#1"]}
 

@@ -113,6 +113,12 @@ static cl::opt<std::string>
           cl::desc("Statistics of `cq calibrate`: better codes and cherries at "
                    "the same size"),
           cl::sub(command), cl::cat(options));
+static cl::opt<bool>
+    reuse("reuse",
+          cl::desc("Keep quantized weights in the cache folder and take from "
+                   "there what was made before from the same numbers and "
+                   "statistics (sweeps over budgets; the bytes are the same)"),
+          cl::sub(command), cl::cat(options));
 static cl::opt<std::string> plan("plan", cl::value_desc("file"),
                                  cl::desc("Apply this plan instead of solving"),
                                  cl::sub(command), cl::cat(options));
@@ -152,6 +158,7 @@ quantizePipeline(llvm::StringRef planOut, llvm::StringRef parameters,
         {"plan-out", planOut},
         {"parameters", parameters},
         {"parameters-out", parametersOut},
+        {"reuse", reuse ? "true" : ""},
         {"progress", parametersOut.empty() ? "" : "true"}})
     text->add(name, value);
   return text->of("cq-quantize");

@@ -31,8 +31,8 @@ def Differentiate : Pass<"cq-differentiate", "::mlir::ModuleOp"> {
     of calls. `cq-merge-functions` goes before this pass, so that equal blocks share
     a derivative.
 
-    `wrt=weights` are the globals that matrix products read (and no gather, unless
-    `only` names it), `wrt=all` all floating-point globals and arguments. `fisher=
+    `wrt=weights` are the globals that matrix products read (a tied embedding
+    included), `wrt=all` all floating-point globals and arguments. `fisher=
     token` gives, instead of the gradient of a weight, its square a token,
     Σ_t (δ_t x_t)², in each product that reads it.
 

@@ -51,9 +51,11 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
       llvm::cl::desc("SHARE:BITS, e.g. 1/8:4: rows of the largest impact that "
                      "get more bits"),
       llvm::cl::init(solve.rows)};
-  Option<std::string> outer{*this, "outer",
-                            llvm::cl::desc("Scheme of embeddings and the head"),
-                            llvm::cl::init(solve.outer)};
+  Option<std::string> outer{
+      *this, "outer",
+      llvm::cl::desc("Scheme of embeddings and the head; solve; or auto: solved "
+                     "for a size where the statistics allow, else 8 bits"),
+      llvm::cl::init("auto")};
   ListOption<std::string> keep{
       *this, "keep",
       llvm::cl::desc("Regular expressions of weights to leave as they are")};
@@ -132,6 +134,11 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
       *this, "parameters-out",
       llvm::cl::desc("Archive to write; without it weights by reference stay "
                      "symbolic")};
+  Option<bool> reuse{
+      *this, "reuse",
+      llvm::cl::desc("Keep quantized weights in the cache folder and take from "
+                     "there what was made before"),
+      llvm::cl::init(false)};
   Option<bool> progress{*this, "progress",
                         llvm::cl::desc("Show progress on stderr"),
                         llvm::cl::init(false)};

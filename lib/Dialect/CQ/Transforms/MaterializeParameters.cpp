@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "PlaneCache.h"
 #include "WeightEvaluation.h"
 #include "cq/Analysis/PlanAttributes.h"
 #include "cq/Dialect/CQ/Transforms/Passes.h"
@@ -77,6 +78,8 @@ struct MaterializeParameters
       return signalPassFailure();
     }
     weightStatistics = std::move(*opened);
+    if (reuse)
+      planeCache.emplace(weightStatistics.get());
     collect();
     if (failed(parametersOut.empty() ? materializeInline() : materializeAll()))
       return signalPassFailure();
@@ -392,11 +395,24 @@ private:
         return fails(std::move(error));
     }
     for (ChainGroup *group : parameter.groups) {
+      std::string key;
+      if (planeCache) {
+        key = planeCache->keyOf(group->first(), group->weight, numbers);
+        if (auto planes = planeCache->load(group->first(), key)) {
+          for (ArrayRef<uint8_t> bytes : *planes)
+            if (llvm::Error error = writer.append(bytes))
+              return fails(std::move(error));
+          ++numReused;
+          continue;
+        }
+      }
       bool last = group == parameter.groups.back();
       llvm::Expected<PackedWeight> packed = evaluateGroup(
           *group, last ? std::move(numbers) : std::vector<float>(numbers));
       if (!packed)
         return fails(packed.takeError());
+      if (planeCache)
+        planeCache->store(key, *packed);
       for (ArrayRef<uint8_t> bytes : planeBytesOf(*packed)) {
         numBytes += bytes.size();
         if (llvm::Error error = writer.append(bytes))
@@ -456,6 +472,7 @@ private:
 
   std::optional<SymbolTable> symbols;
   std::shared_ptr<WeightStatistics> weightStatistics; ///< null without
+  std::optional<PlaneCache> planeCache;               ///< with `reuse`
   DenseSet<Operation *> chainPacks;
   std::deque<ChainGroup> groups; ///< in order; addresses stay
   SmallVector<ml_program::GlobalOp> unneeded;

@@ -64,17 +64,15 @@ private:
           "cq-measure-losses needs a file to write: losses=FILE");
     WeightTracing tracing(getOperation());
     tracing.solve();
-    SmallVector<const TracedWeight *> weights;
-    std::vector<std::string> names;
-    for (const TracedWeight &weight : tracing.getWeights())
-      if (weight.canQuantize() && !weight.sourceOps.empty() &&
-          (outer || (!weight.isHead && weight.numGathers == 0))) {
-        weights.push_back(&weight);
-        names.push_back(weight.name);
-      }
     auto reader = openStatistics(statistics);
     if (!reader)
       return reader.takeError();
+    auto weights = listWeights(tracing, reader->get());
+    if (!weights)
+      return weights.takeError();
+    std::vector<std::string> names;
+    for (const TracedWeight *weight : *weights)
+      names.push_back(weight->name);
     LossKind kind = defaultLoss(reader->get(), names);
     if (loss != "auto") {
       auto parsed = parseLossKind(loss);
@@ -95,9 +93,9 @@ private:
     WeightLossMeter meter(kind, reader->get(), threadCount());
     Progress line(progress ? llvm::errs() : llvm::nulls(),
                   "measuring losses (" + stringifyLossKind(kind).str() + ")",
-                  weights.size());
+                  weights->size());
     WeightNumbers numbers(getOperation(), parameters, threadCount());
-    for (const TracedWeight *weight : weights) {
+    for (const TracedWeight *weight : *weights) {
       if (llvm::Error error =
               measure(*weight, numbers, *list, reader->get(), meter, **writer))
         return error;
@@ -106,9 +104,34 @@ private:
     return llvm::Error::success();
   }
 
+  llvm::Expected<SmallVector<const TracedWeight *>>
+  listWeights(WeightTracing &tracing, const StatisticsReader *reader) {
+    if (outer != "no" && outer != "auto" && outer != "solve")
+      return llvm::createStringError("'" + outer +
+                                     "' is no value of outer: no, auto or "
+                                     "solve");
+    SmallVector<const TracedWeight *> weights;
+    for (const TracedWeight &weight : tracing.getWeights()) {
+      bool outside = weight.isHead || weight.numGathers != 0;
+      // An embedding alone has no input whose moments were measured.
+      bool known =
+          outer == "solve" ||
+          (outer == "auto" &&
+           defaultLoss(reader, {weight.name}) == LossKind::Fisher);
+      if (weight.canQuantize() && !weight.sourceOps.empty() &&
+          (!outside || known))
+        weights.push_back(&weight);
+    }
+    return weights;
+  }
+
   llvm::Expected<std::vector<StorageChoice>>
   choicesFor(ArrayRef<std::string> names, const StatisticsReader *reader) {
     std::vector<std::string> shares(rowRatios.begin(), rowRatios.end());
+    if (shares.empty() && choices.empty())
+      shares = {"1/2"};
+    if (shares == std::vector<std::string>{"none"})
+      shares.clear();
     if (!choices.empty()) {
       auto parsed = parseChoices(choices);
       if (!parsed)
@@ -165,7 +188,7 @@ private:
       for (const StorageChoice &choice : list)
         if (same && held->find(choice.str()))
           ++numKnown;
-        else
+        else if (!choice.rows || weight.numGathers == 0)
           missing.push_back(choice);
       if (missing.empty())
         continue;
@@ -239,17 +262,22 @@ private:
   llvm::Expected<RatioPlanOptions>
   readOptions(ArrayRef<WeightFacts> facts, const Measurements &measurements) {
     RatioPlanOptions out;
+    solvesOuter = outer == "solve" ||
+                  (outer == "auto" && !size.empty() &&
+                   llvm::all_of(facts, [&](const WeightFacts &weight) {
+                     return !isOuter(weight) || measurements.find(weight.name);
+                   }));
     auto list = choices.empty() ? commonChoices(facts, measurements)
                                 : parseChoices(choices);
-    if (list && !choices.empty())
-      list = withRowShares(
-          std::move(*list),
-          std::vector<std::string>(rowRatios.begin(), rowRatios.end()));
+    std::vector<std::string> shares(rowRatios.begin(), rowRatios.end());
+    if (list && !choices.empty() && shares != std::vector<std::string>{"none"})
+      list = withRowShares(std::move(*list), shares);
     if (!list)
       return list.takeError();
     out.choices = std::move(*list);
-    if (outer != "solve") {
-      auto choice = StorageChoice::parse(outer);
+    if (!solvesOuter) {
+      auto choice =
+          StorageChoice::parse(outer == "auto" ? "b8-g64" : outer.getValue());
       if (!choice)
         return choice.takeError();
       out.outer = *choice;
@@ -333,25 +361,34 @@ private:
     return llvm::Error::success();
   }
 
+  static bool isOuter(const WeightFacts &weight) {
+    return weight.isHead || weight.feedsGather;
+  }
+
   /// What the file has for every weight that is to be decided.
   llvm::Expected<std::vector<StorageChoice>>
   commonChoices(ArrayRef<WeightFacts> facts, const Measurements &measurements) {
+    // Rows that are looked up have one width, so an embedding need not have
+    // the shares of rows that the others have.
     std::optional<std::vector<std::string>> common;
-    for (const WeightFacts &weight : facts) {
-      if (outer != "solve" && (weight.isHead || weight.feedsGather))
-        continue;
+    auto intersect = [&](const WeightFacts &weight) {
       const MeasuredWeight *held = measurements.find(weight.name);
-      if (!held)
-        continue; // kept or overridden, or an error later
+      if (!held || (!solvesOuter && isOuter(weight)))
+        return; // kept, overridden or outside; or an error later
       if (!common) {
         common.emplace();
         for (const auto &loss : held->losses)
           common->push_back(loss.first);
       }
       llvm::erase_if(*common, [&](const std::string &choice) {
-        return !held->find(choice);
+        bool rows = StringRef(choice).contains("+rows=");
+        return !held->find(choice) && !(rows && weight.feedsGather);
       });
-    }
+    };
+    for (bool gathered : {false, true})
+      for (const WeightFacts &weight : facts)
+        if (weight.feedsGather == gathered)
+          intersect(weight);
     if (!common || common->empty())
       return llvm::createStringError(
           "the measurements " + losses +
@@ -388,6 +425,8 @@ private:
     }
     return bytes;
   }
+
+  bool solvesOuter = false; ///< embeddings and the head are decided too
 };
 
 } // namespace

@@ -135,11 +135,11 @@ def CQMeasureLosses : CQ_ModulePass<"cq-measure-losses"> {
   let options = [
     Option<"losses", "losses", "std::string", "\"\"", "Measurement file to write or to go on with">,
     ListOption<"choices", "choices", "std::string", "Ways to store a weight (default: 2 to 8 bits, with the best quantizer and cherries that the statistics allow)">,
-    ListOption<"rowRatios", "row-ratios", "std::string", "Shares of rows to store wider, SHARE[:BITS], e.g. 1/8,1/4:8: each makes one more way of a choice of up to 4 bits">,
+    ListOption<"rowRatios", "row-ratios", "std::string", "Shares of rows to store wider, SHARE[:BITS], e.g. 1/8,1/4:8: each makes one more way of a choice of up to 4 bits (default: 1/2 where no choices are named; none: none)">,
     Option<"loss", "loss", "std::string", "\"auto\"", "weight, output, fisher or auto (the last one that the statistics allow; fisher needs Gram matrices)">,
     Option<"statistics", "statistics", "std::string", "\"\"", "Statistics file of `cq calibrate`">,
     Option<"parameters", "parameters", "std::string", "\"\"", "Archive of weights by reference (default: the module's)">,
-    Option<"outer", "outer", "bool", "false", "Measure embeddings and the head too">,
+    Option<"outer", "outer", "std::string", "\"no\"", "Embeddings and the head too: no, solve, or auto (where the statistics say as much of them as of the others)">,
     Option<"progress", "progress", "bool", "false", "Show a line of progress a tensor on stderr">];
   let statistics = [
     Statistic<"numMeasured", "num-measured", "Losses measured">,
@@ -166,7 +166,7 @@ def CQSolveRatios : CQ_ModulePass<"cq-solve-ratios"> {
     Option<"low", "low", "std::string", "\"\"", "The choice of less important blocks (lim, zd, index, reverse, random)">,
     Option<"high", "high", "std::string", "\"\"", "The choice of more important blocks">,
     Option<"tie", "tie", "std::string", "\"none\"", "fused: weights that multiply one input share a choice">,
-    Option<"outer", "outer", "std::string", "\"b8-g64-symmetric-f16\"", "Embeddings and the head: a choice, or `solve`">,
+    Option<"outer", "outer", "std::string", "\"auto\"", "Embeddings and the head: a choice, `solve`, or auto: solve for a size where the file has their losses, else b8-g64">,
     Option<"statistics", "statistics", "std::string", "\"\"", "Statistics file, for method=lim">,
     Option<"interactions", "interactions", "bool", "true", "Use the interactions in the file">,
     Option<"curve", "curve", "unsigned", "25", "Points of the plan's curve: least predicted loss over bits per weight">,
@@ -232,9 +232,11 @@ def CQMaterializeParameters : CQ_ModulePass<"cq-materialize-parameters"> {
     Option<"parametersOut", "parameters-out", "std::string", "\"\"", "safetensors archive to write">,
     Option<"statistics", "statistics", "std::string", "\"\"", "Statistics file of `cq calibrate`: gptq and the criteria impact and activation need it, mse and quant-error use it">,
     Option<"threads", "threads", "unsigned", "0", "Threads (0: all); the bytes do not depend on it">,
+    Option<"reuse", "reuse", "bool", "false", "Keep the planes of weights by reference in the cache folder ($CQ_CACHE_DIR) and take from there what was made before">,
     Option<"progress", "progress", "bool", "false", "Show a line of progress a tensor on stderr">];
   let statistics = [
     Statistic<"numWeights", "num-weights", "Weights evaluated">,
+    Statistic<"numReused", "num-reused", "Weights whose planes were in the cache folder">,
     Statistic<"numBytes", "num-bytes", "Bytes of their planes">,
     Statistic<"numFallbacks", "num-fallbacks", "Weights quantized by mse because gptq could not">,
     Statistic<"numCopied", "num-copied", "Tensors copied unchanged">];
