@@ -29,8 +29,9 @@ tool::BudgetOptions::BudgetOptions(cl::SubCommand &command,
                    "best"),
           cl::sub(command), cl::cat(category)),
       size("size",
-           cl::desc("Budget in bytes of the whole archive, e.g. 60MB (the head "
-                    "keeps its scheme unless --outer=solve)"),
+           cl::desc(
+               "Budget in bytes of the whole archive, e.g. 60MB; decides on "
+               "the head too where --stats has its Fisher sums"),
            cl::sub(command), cl::cat(category)),
       losses("losses", cl::value_desc("file"),
              cl::desc("Measurement file to use and to go on with (default: one "
@@ -50,7 +51,7 @@ tool::BudgetOptions::BudgetOptions(cl::SubCommand &command,
       rowRatios("row-ratios",
                 cl::desc("Shares of rows to store wider, SHARE[:BITS],… e.g. "
                          "1/8,1/4,1/2 (one width up): further ways to store a "
-                         "weight of up to 4 bits"),
+                         "weight of up to 4 bits (default: 1/2; none)"),
                 cl::sub(command), cl::cat(category)),
       method(
           "method",

@@ -38,8 +38,9 @@ static cl::opt<std::string> stats("stats", cl::value_desc("file"),
                                   cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     outer("outer",
-          cl::desc("Embeddings and the head: a choice (default "
-                   "b8-g64-symmetric-f16), or `solve`"),
+          cl::desc("Embeddings and the head: a choice, or `solve` (default: "
+                   "solved for a --size where --stats has their Fisher sums, "
+                   "else b8-g64-symmetric-f16)"),
           cl::sub(command), cl::cat(options));
 static cl::opt<std::string> keep("keep",
                                  cl::desc("Leave weights of matching names as "

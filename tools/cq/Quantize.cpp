@@ -70,7 +70,8 @@ static cl::opt<std::string> scale("scale",
 static cl::opt<std::string>
     outer("outer",
           cl::desc("Scheme of embeddings and the head, e.g. "
-                   "b8-g64-symmetric-f16"),
+                   "b8-g64-symmetric-f16 (the default, but for a --size: then "
+                   "decided like the others where --stats allows)"),
           cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     activations("activations", cl::init("int8"),

@@ -53,8 +53,9 @@ struct QuantizeOptions : PassPipelineOptions<QuantizeOptions> {
       llvm::cl::init(solve.rows)};
   Option<std::string> outer{
       *this, "outer",
-      llvm::cl::desc("Scheme of embeddings and the head; solve; or auto: solved "
-                     "for a size where the statistics allow, else 8 bits"),
+      llvm::cl::desc(
+          "Scheme of embeddings and the head; solve; or auto: solved "
+          "for a size where the statistics allow, else 8 bits"),
       llvm::cl::init("auto")};
   ListOption<std::string> keep{
       *this, "keep",

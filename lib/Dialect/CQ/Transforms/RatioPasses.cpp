@@ -114,10 +114,9 @@ private:
     for (const TracedWeight &weight : tracing.getWeights()) {
       bool outside = weight.isHead || weight.numGathers != 0;
       // An embedding alone has no input whose moments were measured.
-      bool known =
-          outer == "solve" ||
-          (outer == "auto" &&
-           defaultLoss(reader, {weight.name}) == LossKind::Fisher);
+      bool known = outer == "solve" ||
+                   (outer == "auto" &&
+                    defaultLoss(reader, {weight.name}) == LossKind::Fisher);
       if (weight.canQuantize() && !weight.sourceOps.empty() &&
           (!outside || known))
         weights.push_back(&weight);
