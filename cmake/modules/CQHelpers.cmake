@@ -63,6 +63,7 @@ function(cq_add_folders)
       Transforms
       Conversion
       Pipelines
+      GPUInterpreter
       Execution
       Inference
       Bench
