@@ -6,7 +6,7 @@
 // RUN: cq-gpu-run %s --kernel=atomic --block=64 --grid=3 --arg=zero --print=0 | FileCheck %s --check-prefix=ATOMIC
 // RUN: not cq-gpu-run %s --kernel=conflict --grid=2 --arg=undef 2>&1 | FileCheck %s --check-prefix=CONFLICT
 // RUN: not cq-gpu-run %s --kernel=lanes --arg=undef 2>&1 | FileCheck %s --check-prefix=LANES
-// RUN: sed 's/.*SYNC-HERE/%%all = arith.constant -1 : i32\n nvvm.bar.warp.sync %%all : i32/' %s | cq-gpu-run - --kernel=lanes --arg=undef --print=0 | FileCheck %s --check-prefix=SYNCED
+// RUN: sed 's/^    .. SYNC-HERE/%%all = arith.constant -1 : i32\n nvvm.bar.warp.sync %%all : i32/' %s | cq-gpu-run - --kernel=lanes --arg=undef --print=0 | FileCheck %s --check-prefix=SYNCED
 // RUN: cq-gpu-run %s --kernel=private --arg=undef --print=0 | FileCheck %s --check-prefix=PRIVATE
 // RUN: not cq-gpu-run %s --kernel=short --arg=1:zero 2>&1 | FileCheck %s --check-prefix=SHORT
 

@@ -212,8 +212,11 @@ static void print(unsigned index, const Buffer &buffer) {
   for (size_t i = 0; i != buffer.bytes.size() / width; ++i) {
     uint64_t bits = 0;
     std::memcpy(&bits, buffer.bytes.data() + i * width, width);
-    llvm::outs() << llvm::format("%.6g", decode(bits, buffer.type))
-                 << ((i + 1) % row == 0 ? '\n' : ' ');
+    if (isa<FloatType>(buffer.type))
+      llvm::outs() << llvm::format("%.6g", decode(bits, buffer.type));
+    else
+      llvm::outs() << static_cast<int64_t>(decode(bits, buffer.type));
+    llvm::outs() << ((i + 1) % row == 0 ? '\n' : ' ');
   }
   if ((buffer.bytes.size() / width) % row)
     llvm::outs() << '\n';

@@ -1,0 +1,329 @@
+//===- KernelsTest.cpp - Our NVIDIA kernels, interpreted ------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "cq/Conversion/CQToNVGPU/Kernels.h"
+#include "../Codec/CodecTestUtils.h"
+#include "cq/Codec/Quantizer.h"
+#include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/GPUInterpreter/Interpreter.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/APFloat.h"
+#include "gtest/gtest.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+using namespace mlir::cq::test;
+
+namespace {
+
+/// A product of random numbers: its planes, and what it should give.
+struct Product {
+  nv::MatmulSpec spec;
+  int64_t m = 0;
+  PackedWeight weight;
+  std::vector<uint8_t> x;
+  std::vector<double> want, bound; ///< [m, n]; how far y may be off
+};
+
+const llvm::fltSemantics &semantics(nv::FloatKind kind) {
+  return kind == nv::FloatKind::F16    ? llvm::APFloat::IEEEhalf()
+         : kind == nv::FloatKind::BF16 ? llvm::APFloat::BFloat()
+                                       : llvm::APFloat::IEEEsingle();
+}
+
+uint32_t encode(float value, nv::FloatKind kind) {
+  llvm::APFloat number(value);
+  bool inexact;
+  number.convert(semantics(kind), llvm::APFloat::rmNearestTiesToEven, &inexact);
+  return static_cast<uint32_t>(number.bitcastToAPInt().getZExtValue());
+}
+
+float decodeNumber(const uint8_t *bytes, nv::FloatKind kind) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, bytes, scaleBytes(kind));
+  llvm::APFloat number(semantics(kind),
+                       llvm::APInt(8 * scaleBytes(kind), bits));
+  bool inexact;
+  number.convert(llvm::APFloat::IEEEsingle(),
+                 llvm::APFloat::rmNearestTiesToEven, &inexact);
+  return number.convertToFloat();
+}
+
+Product makeProduct(const Scheme &scheme, const CherrySpec &cherries, int64_t m,
+                    int64_t n, int64_t k, nv::FloatKind compute,
+                    nv::FloatKind xType, nv::FloatKind yType, unsigned seed) {
+  Product p;
+  p.m = m;
+  nv::MatmulSpec &spec = p.spec;
+  spec.scheme = scheme;
+  spec.layout = Layout::uniform(LayoutKind::MmaFragment, n, scheme.bits);
+  spec.cherries = cherries;
+  spec.n = n;
+  spec.k = k;
+  spec.maxTokens = m + 3; // the buffers are shorter than their types
+  spec.compute = compute;
+  spec.x = xType;
+  spec.y = yType;
+  spec.options = nv::chooseOptions(spec, m, 80);
+
+  std::vector<float> w = randomWeights(n * k, seed), decoded(n * k);
+  CherryPositions positions;
+  bool hasCherries = cherries.form != CherryForm::None;
+  if (hasCherries)
+    positions = valueOf(selectCherries(w.data(), n, k, cherries,
+                                       CherryCriterion::Magnitude, scheme));
+  QuantizedWeight q =
+      valueOf(quantizeWeight(w.data(), n, k, scheme, QuantizerKind::RTN,
+                             hasCherries ? &positions : nullptr));
+  dequantizeWeight(q, hasCherries ? &positions : nullptr, decoded.data(), 1);
+  p.weight = packWeight(q, hasCherries ? &positions : nullptr, spec.layout);
+
+  std::mt19937 random(seed + 1);
+  unsigned bytes = scaleBytes(xType);
+  p.x.resize(m * k * bytes);
+  std::vector<double> x(m * k);
+  for (int64_t i = 0; i != m * k; ++i) {
+    float value = static_cast<float>(random() >> 8) * 0x1p-23f - 1;
+    uint32_t bits = encode(value, xType);
+    std::memcpy(p.x.data() + i * bytes, &bits, bytes);
+    // The kernel rounds x to the type it computes in.
+    uint32_t narrow =
+        encode(decodeNumber(p.x.data() + i * bytes, xType), compute);
+    x[i] = decodeNumber(reinterpret_cast<uint8_t *>(&narrow), compute);
+  }
+  for (int64_t t = 0; t != m; ++t)
+    for (int64_t r = 0; r != n; ++r) {
+      double sum = 0, size = 0;
+      for (int64_t c = 0; c != k; ++c) {
+        double product = x[t * k + c] * decoded[r * k + c];
+        sum += product;
+        size += std::fabs(product);
+      }
+      p.want.push_back(sum);
+      double ulp = yType == nv::FloatKind::F32   ? 0
+                   : yType == nv::FloatKind::F16 ? 0x1p-11
+                                                 : 0x1p-8;
+      p.bound.push_back(2e-5 * size + ulp * std::fabs(sum) + 1e-7);
+    }
+  return p;
+}
+
+class Kernels : public testing::Test {
+protected:
+  Kernels() : context(registry()) { context.loadAllAvailableDialects(); }
+
+  static DialectRegistry registry() {
+    DialectRegistry registry;
+    registry
+        .insert<arith::ArithDialect, CQDialect, gpu::GPUDialect,
+                math::MathDialect, memref::MemRefDialect, nvgpu::NVGPUDialect,
+                scf::SCFDialect, vector::VectorDialect>();
+    return registry;
+  }
+
+  /// The kernel alone in a module of its own.
+  OwningOpRef<ModuleOp> build(const nv::MatmulSpec &spec,
+                              gpu::GPUFuncOp &kernel) {
+    OpBuilder builder(&context);
+    Location loc = builder.getUnknownLoc();
+    OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
+    builder.setInsertionPointToEnd(module->getBody());
+    auto kernels = gpu::GPUModuleOp::create(builder, loc, "kernels");
+    builder.setInsertionPointToStart(&kernels.getBodyRegion().front());
+    kernel = nv::buildMatmulKernel(builder, loc, spec);
+    EXPECT_TRUE(succeeded(verify(*module)));
+    return module;
+  }
+
+  /// "" where every number is right, else what is wrong.
+  std::string run(gpu::GPUFuncOp kernel, Product &p, uint64_t seed,
+                  std::vector<uint8_t> *result = nullptr) {
+    std::string message;
+    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+      if (message.empty())
+        message = diagnostic.str();
+    });
+    GPULaunch launch;
+    launch.seed = seed;
+    ArrayRef<int32_t> block =
+        kernel->getAttrOfType<DenseI32ArrayAttr>("cq.block").asArrayRef();
+    ArrayRef<int32_t> grid =
+        kernel->getAttrOfType<DenseI32ArrayAttr>("cq.grid").asArrayRef();
+    unsigned tokens = p.spec.options.tokens;
+    for (unsigned d = 0; d != 3; ++d) {
+      launch.block[d] = block[d];
+      launch.grid[d] = grid[d];
+    }
+    launch.grid[1] = (p.m + tokens - 1) / tokens;
+    launch.dynamicSharedBytes =
+        kernel->getAttrOfType<IntegerAttr>("cq.shared_bytes").getInt();
+    unsigned yBytes = scaleBytes(p.spec.y);
+    std::vector<uint8_t> y(p.m * p.spec.n * yBytes);
+    for (Attribute label : kernel->getAttrOfType<ArrayAttr>("cq.arguments")) {
+      StringRef name = cast<StringAttr>(label).getValue();
+      GPUArgument &argument = launch.arguments.emplace_back();
+      std::vector<uint8_t> *bytes =
+          name == "x"                ? &p.x
+          : name == "codes"          ? &p.weight.codes
+          : name == "scales"         ? &p.weight.scales
+          : name == "zeros"          ? &p.weight.zeros
+          : name == "cherry_columns" ? &p.weight.cherryColumns
+          : name == "cherry_deltas"  ? &p.weight.cherryDeltas
+          : name == "row_order"      ? &p.weight.rowOrder
+          : name == "y"              ? &y
+                                     : nullptr;
+      if (!bytes) {
+        argument.scalar = static_cast<uint64_t>(p.m);
+        continue;
+      }
+      argument.bytes = *bytes;
+      argument.readOnly = name != "y";
+      argument.uninitialised = name == "y";
+    }
+    if (failed(runGPUKernel(kernel, launch)))
+      return message.empty() ? "failed without a message" : message;
+    for (size_t i = 0; i != p.want.size(); ++i) {
+      double got = decodeNumber(y.data() + i * yBytes, p.spec.y);
+      if (!(std::fabs(got - p.want[i]) <= p.bound[i]))
+        return "y[" + std::to_string(i / p.spec.n) + ", " +
+               std::to_string(i % p.spec.n) + "] is " + std::to_string(got) +
+               ", not " + std::to_string(p.want[i]);
+    }
+    if (result)
+      *result = y;
+    return "";
+  }
+
+  MLIRContext context;
+};
+
+/// Random shapes, schemes, cherries and types; each under two schedules, which
+/// must give the same bytes. CQ_GPU_CASES: how many.
+TEST_F(Kernels, RandomProductsMatchTheCodec) {
+  const char *cases = std::getenv("CQ_GPU_CASES");
+  unsigned count = cases ? std::atoi(cases) : 24, seen = 0;
+  std::mt19937 random(7);
+  auto pick = [&](auto... values) {
+    std::array<std::common_type_t<decltype(values)...>, sizeof...(values)> all{
+        values...};
+    return all[random() % all.size()];
+  };
+  for (unsigned i = 0; i != count; ++i) {
+    Scheme scheme;
+    scheme.bits = pick(2u, 3u, 4u, 8u);
+    scheme.group = pick(32, 64, 128, 0);
+    scheme.grid = pick(Grid::Symmetric, Grid::Affine, Grid::HalfStep);
+    if (scheme.bits > 4 && scheme.grid == Grid::HalfStep)
+      scheme.grid = Grid::Symmetric;
+    scheme.scaleType = pick(ScaleType::F16, ScaleType::BF16, ScaleType::F32);
+    int64_t n = 1 + random() % 50, k = 8 * (1 + random() % 70);
+    if (random() % 4 == 0)
+      k = 1 + random() % 300;
+    int64_t m = random() % 3 ? 1 + random() % 8 : 9 + random() % 30;
+    CherryForm form = pick(CherryForm::None, CherryForm::None, CherryForm::Slot,
+                           CherryForm::Element, CherryForm::Column);
+    CherrySpec cherries = form == CherryForm::None
+                              ? CherrySpec()
+                              : CherrySpec::fromRatio(form, 1.0 / 64, k);
+    if (std::string bad = messageOf(cherries.check(n, k)); !bad.empty())
+      cherries = CherrySpec();
+    nv::FloatKind compute = pick(nv::FloatKind::F16, nv::FloatKind::BF16),
+                  x = pick(nv::FloatKind::F16, nv::FloatKind::BF16,
+                           nv::FloatKind::F32),
+                  y = pick(nv::FloatKind::F32, nv::FloatKind::F16,
+                           nv::FloatKind::BF16);
+    if (x == nv::FloatKind::F16 || x == nv::FloatKind::BF16)
+      compute = x;
+    Product p = makeProduct(scheme, cherries, m, n, k, compute, x, y, i);
+    if (p.spec.unsupported())
+      continue;
+    ++seen;
+    gpu::GPUFuncOp kernel;
+    OwningOpRef<ModuleOp> module = build(p.spec, kernel);
+    std::vector<uint8_t> first, second;
+    EXPECT_EQ(run(kernel, p, 1, &first), "")
+        << p.spec.name() << " m=" << m << " case " << i;
+    EXPECT_EQ(run(kernel, p, 2, &second), "")
+        << p.spec.name() << " m=" << m << " case " << i;
+    EXPECT_EQ(first, second) << p.spec.name();
+  }
+  EXPECT_GE(seen, count / 2);
+}
+
+/// Every barrier and wait of our kernels taken away, one at a time: an error or
+/// a wrong number each time, under some of a few schedules.
+TEST_F(Kernels, EveryBarrierAndWaitIsNeeded) {
+  Scheme scheme;
+  scheme.bits = 3;
+  for (int64_t m : {int64_t(2), int64_t(20)}) {
+    Product p = makeProduct(
+        scheme, CherrySpec::fromRatio(CherryForm::Slot, 1.0 / 64, 1024), m, 32,
+        1024, nv::FloatKind::F16, nv::FloatKind::F16, nv::FloatKind::F32, 3);
+    ASSERT_FALSE(p.spec.unsupported());
+    for (unsigned victim = 0;; ++victim) {
+      gpu::GPUFuncOp kernel;
+      OwningOpRef<ModuleOp> module = build(p.spec, kernel);
+      SmallVector<Operation *> found;
+      kernel.walk([&](Operation *op) {
+        if (isa<gpu::BarrierOp, nvgpu::DeviceAsyncWaitOp>(op))
+          found.push_back(op);
+      });
+      if (victim >= found.size()) {
+        EXPECT_GT(victim, 0u);
+        break;
+      }
+      std::string name = found[victim]->getName().getStringRef().str();
+      found[victim]->erase();
+      std::string message;
+      for (uint64_t seed = 0; seed != 3 && message.empty(); ++seed)
+        message = run(kernel, p, seed);
+      EXPECT_NE(message, "") << p.spec.name() << ": " << name << " number "
+                             << victim << " can be removed unseen";
+    }
+  }
+}
+
+/// A product with the codes of another lane, and one with swapped fragments.
+TEST_F(Kernels, WrongFragmentsGiveWrongNumbers) {
+  Scheme scheme;
+  scheme.bits = 4;
+  Product p = makeProduct(scheme, {}, 3, 16, 256, nv::FloatKind::F16,
+                          nv::FloatKind::F16, nv::FloatKind::F32, 5);
+  ASSERT_FALSE(p.spec.unsupported());
+  for (int kind = 0; kind != 3; ++kind) {
+    gpu::GPUFuncOp kernel;
+    OwningOpRef<ModuleOp> module = build(p.spec, kernel);
+    Operation *mma = nullptr;
+    kernel.walk([&](Operation *op) {
+      if (!mma && op->getName().getStringRef() == "cq.nv.mma")
+        mma = op;
+    });
+    ASSERT_TRUE(mma);
+    auto swap = [&](unsigned a, unsigned b) {
+      Value first = mma->getOperand(a);
+      mma->setOperand(a, mma->getOperand(b));
+      mma->setOperand(b, first);
+    };
+    if (kind == 1)
+      swap(0, 1);
+    if (kind == 2)
+      swap(4, 5);
+    EXPECT_EQ(run(kernel, p, 0).empty(), kind == 0);
+  }
+}
+
+} // namespace
