@@ -198,9 +198,9 @@ static int addCheck(Output &out, const Scheme &scheme,
     float got;
     std::memcpy(&got, y.data() + 4 * i, 4);
     if (!(std::fabs(got - want[i]) <= bound[i]))
-      return fail(spec.name() + " gives " + Twine(got) + " for y[" +
-                  Twine(i / n) + ", " + Twine(i % n) + "], not " +
-                  Twine(want[i]));
+      return fail(spec.name() + " gives " + Twine(std::to_string(got)) +
+                  " for y[" + Twine(i / n) + ", " + Twine(i % n) + "], not " +
+                  Twine(std::to_string(want[i])));
   }
   return 0;
 }
