@@ -63,9 +63,15 @@ if shutil.which("mlir-opt", path=config.environment["PATH"]):
     config.available_features.add("mlir-opt")
 if subprocess.run([config.python_executable, "-c", "import numpy"], capture_output=True).returncode == 0:
     config.available_features.add("numpy")
+# Packages of other people's formats: scripts/test puts them into CQ_PEERS.
+peers = os.environ.get("CQ_PEERS", "")
+for package in ("gguf", "safetensors", "compressed_tensors"):
+    if subprocess.run([config.python_executable, "-c", f"import {package}"], capture_output=True,
+                      env=dict(os.environ, PYTHONPATH=peers)).returncode == 0:
+        config.available_features.add(package.replace("_", "-") + "-package")
 # HiGHS, an independent solver: scripts/test puts PyPI's highspy into CQ_HIGHSPY.
 highspy = os.environ.get("CQ_HIGHSPY", "")
-config.environment["PYTHONPATH"] = highspy
+config.environment["PYTHONPATH"] = os.pathsep.join(p for p in (highspy, peers) if p)
 if subprocess.run([config.python_executable, "-c", "import highspy"], capture_output=True,
                   env=dict(os.environ, PYTHONPATH=highspy)).returncode == 0:
     config.available_features.add("highspy")

@@ -151,12 +151,19 @@ void ModuleBuilder::describe() {
       integer("vocabulary", config.vocabulary),
       integer("context", context),
       integer("trained_context", config.context),
+      b.getNamedAttr("epsilon", b.getF64FloatAttr(config.epsilon)),
+      b.getNamedAttr("rope_base", b.getF64FloatAttr(config.ropeBase)),
+      b.getNamedAttr("interleaved_rope", b.getBoolAttr(config.interleavedRope)),
+      b.getNamedAttr("attention_bias", b.getBoolAttr(config.attentionBias)),
       b.getNamedAttr("chunks", b.getI64ArrayAttr(chunks)),
       integer("loss_tokens", options.lossTokens),
       b.getNamedAttr("tied_head",
                      b.getBoolAttr(source.head == source.embedding)),
       text("embedding", source.embedding),
       text("head", source.head)};
+  if (!config.ropeFactors.empty())
+    model.push_back(b.getNamedAttr("rope_factors",
+                                   b.getDenseF32ArrayAttr(config.ropeFactors)));
   StringRef archive = options.parameters;
   if (archive.empty() && source.archive)
     archive = source.archive->path();

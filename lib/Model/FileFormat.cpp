@@ -9,7 +9,9 @@
 #include "FileFormat.h"
 #include "cq/Model/GGUF.h"
 #include "cq/Model/Llama2C.h"
+#include "cq/Model/PackedCheckpoint.h"
 #include "cq/Model/Safetensors.h"
+#include "cq/Support/BoundedJSON.h"
 #include "cq/Support/Diagnostics.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
@@ -100,6 +102,41 @@ llvm::Expected<LocatedFile> mlir::cq::locateModelFile(StringRef path) {
               " .safetensors or .gguf file; name the file itself");
 }
 
+/// A config.json beside safetensors may say that weights are packed. One that
+/// cannot be read says nothing here: ModelSource reports it.
+static llvm::Expected<std::unique_ptr<ParameterArchive>>
+withPackedWeights(std::unique_ptr<ParameterArchive> archive, StringRef path) {
+  llvm::SmallString<256> config(llvm::sys::path::parent_path(path));
+  llvm::sys::path::append(config, "config.json");
+  if (!llvm::sys::fs::exists(config))
+    return std::move(archive);
+  auto buffer = mapFile(config);
+  if (!buffer) {
+    llvm::consumeError(buffer.takeError());
+    return std::move(archive);
+  }
+  auto json = parseBoundedJSON((*buffer)->getBuffer(), config);
+  if (!json) {
+    llvm::consumeError(json.takeError());
+    return std::move(archive);
+  }
+  const llvm::json::Object *object = json->getAsObject();
+  const llvm::json::Object *quantized =
+      object ? object->getObject("quantization_config") : nullptr;
+  if (!quantized || !isPackedCheckpoint(*quantized))
+    return std::move(archive);
+  return openPackedCheckpoint(std::move(archive), *quantized, config);
+}
+
+template <typename File>
+static llvm::Expected<std::unique_ptr<ParameterArchive>>
+openSafetensors(StringRef path) {
+  auto file = File::open(path);
+  if (!file)
+    return file.takeError();
+  return withPackedWeights(std::move(*file), path);
+}
+
 llvm::Expected<std::unique_ptr<ParameterArchive>>
 ParameterArchive::open(StringRef path) {
   auto located = locateModelFile(path);
@@ -109,9 +146,9 @@ ParameterArchive::open(StringRef path) {
   case FileFormat::GGUF:
     return GGUFFile::open(located->path);
   case FileFormat::Safetensors:
-    return SafetensorsFile::open(located->path);
+    return openSafetensors<SafetensorsFile>(located->path);
   case FileFormat::SafetensorsIndex:
-    return ShardedSafetensors::open(located->path);
+    return openSafetensors<ShardedSafetensors>(located->path);
   case FileFormat::Llama2C:
     return Llama2CFile::open(located->path);
   }

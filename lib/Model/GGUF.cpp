@@ -40,48 +40,34 @@ static unsigned scalarBytes(GGUFType type) {
   return 0;
 }
 
-/// ggml's number of a tensor type; none for types that are not read.
+/// ggml's numbers of tensor types. Not read: those that ggml dropped (Q4_2,
+/// Q4_3, the repacked Q4_0_4_4 ...), that it keeps to itself (Q8_1), and
+/// numbers it has not given out.
+static constexpr std::pair<uint8_t, DType> ggmlTypes[] = {
+    {0, DType::F32},      {1, DType::F16},      {2, DType::Q4_0},
+    {3, DType::Q4_1},     {6, DType::Q5_0},     {7, DType::Q5_1},
+    {8, DType::Q8_0},     {10, DType::Q2_K},    {11, DType::Q3_K},
+    {12, DType::Q4_K},    {13, DType::Q5_K},    {14, DType::Q6_K},
+    {15, DType::Q8_K},    {16, DType::IQ2_XXS}, {17, DType::IQ2_XS},
+    {18, DType::IQ3_XXS}, {19, DType::IQ1_S},   {20, DType::IQ4_NL},
+    {21, DType::IQ3_S},   {22, DType::IQ2_S},   {23, DType::IQ4_XS},
+    {24, DType::I8},      {25, DType::I16},     {26, DType::I32},
+    {27, DType::I64},     {28, DType::F64},     {29, DType::IQ1_M},
+    {30, DType::BF16},    {34, DType::TQ1_0},   {35, DType::TQ2_0},
+    {39, DType::MXFP4},   {40, DType::NVFP4}};
+
 static std::optional<DType> dtypeOf(uint32_t ggmlType) {
-  switch (ggmlType) {
-  case 0:
-    return DType::F32;
-  case 1:
-    return DType::F16;
-  case 2:
-    return DType::Q4_0;
-  case 3:
-    return DType::Q4_1;
-  case 8:
-    return DType::Q8_0;
-  case 12:
-    return DType::Q4_K;
-  case 14:
-    return DType::Q6_K;
-  case 24:
-    return DType::I8;
-  case 25:
-    return DType::I16;
-  case 26:
-    return DType::I32;
-  case 27:
-    return DType::I64;
-  case 28:
-    return DType::F64;
-  case 30:
-    return DType::BF16;
-  default:
-    return std::nullopt;
-  }
+  for (auto [number, type] : ggmlTypes)
+    if (number == ggmlType)
+      return type;
+  return std::nullopt;
 }
 
-/// Names of the ggml types that are not read, for messages.
-static StringRef unreadTypeName(uint32_t ggmlType) {
-  static constexpr StringRef names[] = {
-      "",        "",      "",       "",      "Q4_2",    "Q4_3",
-      "Q5_0",    "Q5_1",  "",       "Q8_1",  "Q2_K",    "Q3_K",
-      "",        "Q5_K",  "",       "Q8_K",  "IQ2_XXS", "IQ2_XS",
-      "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S",   "IQ4_XS"};
-  return ggmlType < std::size(names) ? names[ggmlType] : StringRef();
+uint32_t mlir::cq::ggmlNumberOf(DType wanted) {
+  for (auto [number, type] : ggmlTypes)
+    if (type == wanted)
+      return number;
+  llvm_unreachable("GGUF has no such type");
 }
 
 static bool readString(ByteReader &reader, StringRef &text) {
@@ -240,11 +226,8 @@ Error GGUFFile::parseTensors(ByteReader &reader, uint64_t count) {
     std::optional<DType> dtype = dtypeOf(type);
     if (!dtype)
       return fail(where + " has the ggml type " + llvm::Twine(type) +
-                  (unreadTypeName(type).empty()
-                       ? ""
-                       : (" (" + unreadTypeName(type) + ")").str()) +
-                  ", which is not read; convert the model to F16, BF16, Q8_0, "
-                  "Q4_0, Q4_1, Q4_K or Q6_K");
+                  ", which is not read; convert the model to a type that "
+                  "PyPI's gguf package reads, such as F16, BF16 or Q8_0");
     header.type = *dtype;
     if (header.offset % alignment != 0)
       return fail(where + " lies at offset " + llvm::Twine(header.offset) +

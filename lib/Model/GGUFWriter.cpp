@@ -8,6 +8,7 @@
 
 #include "GGUFWriter.h"
 #include "cq/Support/AtomicFile.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Endian.h"
 
 using namespace mlir::cq;
@@ -69,18 +70,80 @@ void GGUFWriter::add(StringRef key, llvm::ArrayRef<float> values) {
     number(llvm::bit_cast<uint32_t>(value));
 }
 
-llvm::Error GGUFWriter::write(StringRef path) const {
-  GGUFWriter header;
-  header.bytes = "GGUF";
-  header.number<uint32_t>(3);
-  header.number<uint64_t>(0); // tensors
-  header.number<uint64_t>(count);
-  auto file = AtomicFile::create(path);
-  if (!file)
-    return file.takeError();
-  if (llvm::Error error = file->write(header.bytes, 0))
+void GGUFWriter::add(StringRef key, float value) {
+  begin(key, GGUFType::F32);
+  number(llvm::bit_cast<uint32_t>(value));
+}
+
+GGUFWriter::GGUFWriter() = default;
+GGUFWriter::~GGUFWriter() = default;
+
+llvm::Error GGUFWriter::write(StringRef path) {
+  if (llvm::Error error = open(path, {}))
     return error;
-  if (llvm::Error error = file->write(bytes, header.bytes.size()))
+  return commit();
+}
+
+static constexpr uint64_t alignment = 32; // the format's default
+static constexpr uint64_t fixedBytes = 4 + 4 + 8 + 8;
+
+llvm::Error
+GGUFWriter::open(StringRef path,
+                 llvm::ArrayRef<std::pair<std::string, unsigned>> list) {
+  auto created = AtomicFile::create(path);
+  if (!created)
+    return created.takeError();
+  file = std::make_unique<AtomicFile>(std::move(*created));
+  uint64_t size = fixedBytes + bytes.size();
+  for (const auto &[name, rank] : list) {
+    Tensor tensor;
+    tensor.name = name;
+    tensor.rank = rank;
+    tensors.push_back(std::move(tensor));
+    size += 8 + name.size() + 4 + 8 * rank + 4 + 8;
+  }
+  dataBegin = list.empty() ? size : llvm::alignTo(size, alignment);
+  return llvm::Error::success();
+}
+
+llvm::Error GGUFWriter::append(DType type, llvm::ArrayRef<int64_t> shape,
+                               llvm::ArrayRef<uint8_t> data) {
+  Tensor &tensor = tensors[written++];
+  assert(shape.size() == tensor.rank && "announced with another rank");
+  tensor.type = type;
+  tensor.shape.assign(shape.begin(), shape.end());
+  tensor.offset = dataSize;
+  if (llvm::Error error =
+          file->write(llvm::toStringRef(data), dataBegin + dataSize))
+    return error;
+  uint64_t padded = llvm::alignTo(dataSize + data.size(), alignment);
+  std::string padding(padded - dataSize - data.size(), '\0');
+  if (!padding.empty())
+    if (llvm::Error error =
+            file->write(padding, dataBegin + dataSize + data.size()))
+      return error;
+  dataSize = padded;
+  return llvm::Error::success();
+}
+
+llvm::Error GGUFWriter::commit() {
+  assert(written == tensors.size() && "announced but not appended");
+  std::string metadata = std::move(bytes);
+  bytes = "GGUF";
+  number<uint32_t>(3);
+  number<uint64_t>(tensors.size());
+  number<uint64_t>(count);
+  bytes += metadata;
+  for (const Tensor &tensor : tensors) {
+    string(tensor.name);
+    number<uint32_t>(tensor.rank);
+    for (int64_t extent : llvm::reverse(tensor.shape)) // fastest first
+      number<uint64_t>(extent);
+    number<uint32_t>(ggmlNumberOf(tensor.type));
+    number<uint64_t>(tensor.offset);
+  }
+  bytes.resize(dataBegin, '\0');
+  if (llvm::Error error = file->write(bytes, 0))
     return error;
   return file->commit();
 }

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ModelConfigReaders.h"
+#include "cq/Model/PackedCheckpoint.h"
 #include "cq/Support/BoundedJSON.h"
 #include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -160,9 +161,17 @@ mlir::cq::readHuggingFaceConfig(StringRef path,
     return fail(quoted(path) + " describes a model of the type " +
                 quoted(config.architecture) +
                 "; llama, mistral and qwen2 are known");
-  if (fields.get("quantization_config"))
-    return fail(quoted(path) + " describes a model that is quantized already; "
-                               "give the original weights");
+  if (const llvm::json::Value *value = fields.get("quantization_config")) {
+    const Object *quantized = value->getAsObject();
+    if (!quantized || !isPackedCheckpoint(*quantized))
+      return fail(quoted(path) +
+                  " describes a model quantized in a way that is not read; "
+                  "gptq, awq (gemm), compressed-tensors (pack-quantized) and "
+                  "cq are, or give the original weights");
+    if (quantized->getString("quant_method").value_or("") == "cq")
+      config.interleavedRope =
+          quantized->getBoolean("interleaved_rope").value_or(false);
+  }
 
   bool mlpBias = false, useWindow = config.architecture == "mistral";
   int64_t window = 0;

@@ -9,6 +9,7 @@
 #include "cq/Model/ModelSource.h"
 #include "FileFormat.h"
 #include "ModelConfigReaders.h"
+#include "TensorNames.h"
 #include "cq/Model/Safetensors.h"
 #include "cq/Support/Diagnostics.h"
 #include "llvm/ADT/StringSet.h"
@@ -18,40 +19,6 @@
 using namespace mlir::cq;
 using llvm::Error;
 using llvm::StringRef;
-
-namespace {
-/// How a family of files names the tensors of one role.
-struct Names {
-  const char *embedding, *finalNorm, *head, *blockPrefix;
-  const char *attentionNorm, *q, *k, *v, *o, *mlpNorm, *gate, *up, *down;
-  const char *qBias, *kBias, *vBias;
-};
-} // namespace
-
-static constexpr Names ggufNames = {"token_embd.weight",  "output_norm.weight",
-                                    "output.weight",      "blk.",
-                                    "attn_norm.weight",   "attn_q.weight",
-                                    "attn_k.weight",      "attn_v.weight",
-                                    "attn_output.weight", "ffn_norm.weight",
-                                    "ffn_gate.weight",    "ffn_up.weight",
-                                    "ffn_down.weight",    "attn_q.bias",
-                                    "attn_k.bias",        "attn_v.bias"};
-static constexpr Names huggingFaceNames = {"model.embed_tokens.weight",
-                                           "model.norm.weight",
-                                           "lm_head.weight",
-                                           "model.layers.",
-                                           "input_layernorm.weight",
-                                           "self_attn.q_proj.weight",
-                                           "self_attn.k_proj.weight",
-                                           "self_attn.v_proj.weight",
-                                           "self_attn.o_proj.weight",
-                                           "post_attention_layernorm.weight",
-                                           "mlp.gate_proj.weight",
-                                           "mlp.up_proj.weight",
-                                           "mlp.down_proj.weight",
-                                           "self_attn.q_proj.bias",
-                                           "self_attn.k_proj.bias",
-                                           "self_attn.v_proj.bias"};
 
 static bool isFloat(DType type) {
   switch (type) {
@@ -94,7 +61,7 @@ static bool isIgnorable(StringRef name) {
          name.ends_with("attn_rot_embd.weight");
 }
 
-static Error assignRoles(ModelSource &source, const Names &names) {
+static Error assignRoles(ModelSource &source, const TensorNames &names) {
   const ModelConfig &c = source.config;
   const ParameterArchive &archive = *source.archive;
   llvm::StringSet<> used;
@@ -171,6 +138,7 @@ static Error findTokenizer(ModelSource &source, const LocatedFile &file,
     beside("tokenizer.bin");
   } else {
     beside("tokenizer.json");
+    beside("tokenizer.gguf"); // cq export writes one
   }
   source.tokenizerNote = "no tokenizer lies beside " + quoted(file.path) +
                          "; name one with --tokenizer";

@@ -6,14 +6,18 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "cq/Model/Parameters.h"
+#include "cq/Model/ResumableSafetensors.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
+#include "cq/Support/ResumableFile.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/Support/CRC.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/SHA256.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir::cq;
 using llvm::Error;
@@ -27,24 +31,39 @@ struct Place {
   uint64_t begin, size;
 };
 
-class Writer : public SafetensorsWriter {
+class Writer : public ResumableSafetensorsWriter {
 public:
-  Writer(StringRef path, AtomicFile file, uint64_t dataBegin,
-         std::vector<std::string> names, std::vector<Place> places)
-      : path(path), file(std::move(file)), dataBegin(dataBegin),
-        names(std::move(names)), places(std::move(places)) {}
+  Writer(StringRef path, uint64_t dataBegin, std::vector<std::string> names,
+         std::vector<Place> places)
+      : path(path), dataBegin(dataBegin), names(std::move(names)),
+        places(std::move(places)) {}
 
+  /// Exactly one of the two.
+  std::optional<AtomicFile> atomic;
+  std::unique_ptr<ResumableFile> resumable;
+
+  Error write(StringRef bytes, uint64_t offset) {
+    return atomic ? atomic->write(bytes, offset)
+                  : resumable->write(bytes, offset);
+  }
   Error append(llvm::ArrayRef<uint8_t> bytes) override;
   Error commit() override;
+  size_t completed() const override {
+    return resumable ? resumable->completed() : 0;
+  }
+  Error skipTo(size_t entry) override {
+    current = entry;
+    return resumable ? resumable->rewind(entry) : Error::success();
+  }
 
 private:
   std::string path;
-  AtomicFile file;
   uint64_t dataBegin;
   std::vector<std::string> names;
   std::vector<Place> places;
   size_t current = 0;  ///< tensor that the next byte belongs to
   uint64_t filled = 0; ///< bytes of it that are written
+  uint32_t crc = 0;    ///< of those
   bool broken = false; ///< a write failed: commit must not rename
 };
 } // namespace
@@ -58,15 +77,22 @@ Error Writer::append(llvm::ArrayRef<uint8_t> bytes) {
                      ? std::string("its tensors hold")
                      : "tensor " + quoted(names[current]) + " holds"));
   }
-  if (Error error = file.write(llvm::toStringRef(bytes),
-                               dataBegin + places[current].begin + filled)) {
+  if (Error error = write(llvm::toStringRef(bytes),
+                          dataBegin + places[current].begin + filled)) {
     broken = true;
     return error;
   }
   filled += bytes.size();
+  if (resumable)
+    crc = llvm::crc32(crc, bytes);
   if (filled == places[current].size) {
     ++current;
     filled = 0;
+    if (resumable)
+      if (Error error = resumable->finish(std::exchange(crc, 0))) {
+        broken = true;
+        return error;
+      }
   }
   return Error::success();
 }
@@ -78,7 +104,7 @@ Error Writer::commit() {
   if (current != places.size())
     return fail("tensor " + quoted(names[current]) + " of " + quoted(path) +
                 " was declared but not appended; nothing was written");
-  return file.commit();
+  return atomic ? atomic->commit() : resumable->commit();
 }
 
 static llvm::Expected<std::vector<Place>>
@@ -116,9 +142,12 @@ placeTensors(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries) {
   return places;
 }
 
-llvm::Expected<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::create(
-    StringRef path, llvm::ArrayRef<Entry> entries,
-    llvm::ArrayRef<std::pair<std::string, std::string>> metadata) {
+using Metadata = llvm::ArrayRef<std::pair<std::string, std::string>>;
+
+/// A fingerprint makes it resumable.
+static llvm::Expected<std::unique_ptr<Writer>>
+createWriter(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries,
+             Metadata metadata, std::optional<StringRef> fingerprint) {
   auto places = placeTensors(path, entries);
   if (!places)
     return places.takeError();
@@ -156,18 +185,54 @@ llvm::Expected<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::create(
     return fail("the tensors for " + quoted(path) +
                 " need a header above the format's 100 MB");
 
-  auto file = AtomicFile::create(path);
-  if (!file)
-    return file.takeError();
+  uint64_t dataBegin = header.size() + 8, size = dataBegin;
+  for (const Place &place : *places)
+    size = std::max(size, dataBegin + place.begin + place.size);
+  if (Error error = checkFreeSpace(path, size))
+    return std::move(error);
+
+  std::vector<std::string> names;
+  for (const SafetensorsWriter::Entry &entry : entries)
+    names.push_back(entry.name);
+  auto writer =
+      std::make_unique<Writer>(path, dataBegin, std::move(names), *places);
+  if (fingerprint) {
+    std::vector<ResumableFile::Piece> pieces;
+    for (const Place &place : *places)
+      pieces.push_back({dataBegin + place.begin, place.size});
+    // The header says what the pieces are.
+    llvm::SHA256 hash;
+    hash.update(header);
+    hash.update(*fingerprint);
+    std::string identity = "cq journal 1 " + llvm::toHex(hash.final(), true);
+    auto file = ResumableFile::open(path, identity, std::move(pieces));
+    if (!file)
+      return file.takeError();
+    writer->resumable = std::move(*file);
+  } else {
+    auto file = AtomicFile::create(path);
+    if (!file)
+      return file.takeError();
+    writer->atomic.emplace(std::move(*file));
+  }
   char length[8];
   llvm::support::endian::write64le(length, header.size());
-  if (Error error = file->write(StringRef(length, 8), 0))
+  if (Error error = writer->write(StringRef(length, 8), 0))
     return std::move(error);
-  if (Error error = file->write(header, 8))
+  if (Error error = writer->write(header, 8))
     return std::move(error);
-  std::vector<std::string> names;
-  for (const Entry &entry : entries)
-    names.push_back(entry.name);
-  return std::make_unique<Writer>(path, std::move(*file), header.size() + 8,
-                                  std::move(names), std::move(*places));
+  return std::move(writer);
+}
+
+llvm::Expected<std::unique_ptr<SafetensorsWriter>>
+SafetensorsWriter::create(StringRef path, llvm::ArrayRef<Entry> entries,
+                          Metadata metadata) {
+  return createWriter(path, entries, metadata, std::nullopt);
+}
+
+llvm::Expected<std::unique_ptr<ResumableSafetensorsWriter>>
+ResumableSafetensorsWriter::create(StringRef path,
+                                   llvm::ArrayRef<Entry> entries,
+                                   Metadata metadata, StringRef fingerprint) {
+  return createWriter(path, entries, metadata, fingerprint);
 }

@@ -148,11 +148,16 @@ llvm::Expected<Vocabulary> mlir::cq::readGGUFVocabulary(const GGUFFile &file) {
 Error mlir::cq::writeGGUFVocabulary(const Vocabulary &vocabulary,
                                     StringRef path) {
   GGUFWriter writer;
+  writer.add("general.architecture", StringRef("llama"));
+  writer.add("general.type", StringRef("vocab"));
+  addVocabulary(writer, vocabulary);
+  return writer.write(path);
+}
+
+void mlir::cq::addVocabulary(GGUFWriter &writer, const Vocabulary &vocabulary) {
   auto add = [&](StringRef key, auto value) {
     writer.add((prefix + key).str(), value);
   };
-  writer.add("general.architecture", StringRef("llama"));
-  writer.add("general.type", StringRef("vocab"));
   add("model", stringifyKind(vocabulary.kind));
   add("tokens", llvm::ArrayRef<std::string>(vocabulary.texts));
   std::vector<int32_t> types;
@@ -178,5 +183,4 @@ Error mlir::cq::writeGGUFVocabulary(const Vocabulary &vocabulary,
     if (id >= 0)
       add(key, uint32_t(id));
   writer.add(chatKey, uint32_t(vocabulary.chat));
-  return writer.write(path);
 }

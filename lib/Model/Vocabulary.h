@@ -78,6 +78,8 @@ llvm::Expected<Vocabulary> readGGUFVocabulary(const GGUFFile &file);
 /// The metadata that readGGUFVocabulary understands, and nothing else.
 llvm::Error writeGGUFVocabulary(const Vocabulary &vocabulary,
                                 llvm::StringRef path);
+/// The same, into a file with other contents.
+void addVocabulary(class GGUFWriter &writer, const Vocabulary &vocabulary);
 llvm::Expected<Vocabulary> readHuggingFaceVocabulary(llvm::StringRef path);
 llvm::Expected<Vocabulary> readLlama2CVocabulary(llvm::StringRef path);
 

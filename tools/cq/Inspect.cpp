@@ -10,9 +10,11 @@
 #include "cq/Model/ModelSource.h"
 #include "cq/Support/Progress.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/SHA256.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir::cq;
@@ -28,6 +30,12 @@ static cl::opt<std::string> input(cl::Positional, cl::Required,
                                   cl::sub(command), cl::cat(options));
 static cl::opt<bool> tensors("tensors", cl::desc("One line a tensor"),
                              cl::sub(command), cl::cat(options));
+static cl::opt<bool>
+    digests("digests",
+            cl::desc("One line a tensor: SHA-256 of its values as "
+                     "little-endian f32, name (compares tensors of two files, "
+                     "whatever their types)"),
+            cl::sub(command), cl::cat(options));
 
 /// A weight and its planes: `w:codes`, `w:scales` … belong to `w`.
 struct Weight {
@@ -117,6 +125,21 @@ static void printArchive(const ParameterArchive &archive) {
   }
 }
 
+static llvm::Error printDigests(const ParameterArchive &archive) {
+  std::vector<float> values;
+  for (const ParameterInfo &info : archive.parameters()) {
+    values.resize(info.numElements());
+    if (llvm::Error error = ParameterArchive::readAsF32(info, values.data()))
+      return error;
+    llvm::ArrayRef<uint8_t> bytes(
+        reinterpret_cast<const uint8_t *>(values.data()),
+        values.size() * sizeof(float));
+    llvm::outs() << llvm::toHex(llvm::SHA256::hash(bytes), /*LowerCase=*/true)
+                 << "  " << info.name << '\n';
+  }
+  return llvm::Error::success();
+}
+
 static llvm::Error run() {
   llvm::SmallString<128> path(input);
   if (llvm::sys::fs::is_directory(path)) {
@@ -129,6 +152,10 @@ static llvm::Error run() {
                    << plan << '\n';
       path = parameters;
     }
+  }
+  if (digests) {
+    auto archive = ParameterArchive::open(path);
+    return archive ? printDigests(**archive) : archive.takeError();
   }
   // A checkpoint with a config says more; a bare archive is shown as it is.
   llvm::Expected<ModelSource> source = ModelSource::open(path);

@@ -27,6 +27,10 @@ static llvm::json::Object toJSON(DictionaryAttr dictionary) {
       object[name] = flag.getValue();
     else if (auto number = dyn_cast<IntegerAttr>(entry.getValue()))
       object[name] = number.getValue().getSExtValue();
+    else if (auto number = dyn_cast<FloatAttr>(entry.getValue()))
+      object[name] = number.getValueAsDouble();
+    else if (auto numbers = dyn_cast<DenseF32ArrayAttr>(entry.getValue()))
+      object[name] = llvm::json::Array(numbers.asArrayRef());
   }
   return object;
 }

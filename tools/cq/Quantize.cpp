@@ -271,7 +271,8 @@ static llvm::Error run() {
   }
   if (output.empty() && !dryRun)
     return llvm::createStringError("give the output folder with -o");
-  auto folder = OutputFolder::create(dryRun ? "" : output.getValue(), force);
+  auto folder = OutputFolder::create(dryRun ? "" : output.getValue(), force,
+                                     /*resumable=*/true);
   if (!folder)
     return folder.takeError();
 

@@ -40,6 +40,7 @@ Verb benchVerb();
 Verb solveVerb();
 Verb evalVerb();
 Verb inspectVerb();
+Verb exportVerb();
 Verb statsVerb();
 Verb reportVerb();
 

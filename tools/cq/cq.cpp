@@ -31,6 +31,7 @@ static const char overview[] =
   cq eval small/ --against smollm2.mlir              perplexity and KL divergence
   cq bench --model=small/                            tokens per second; without --model: kernels alone
   cq solve problem.json                              which choice for which layer: the solver alone
+  cq export small/ --to=gptq -o gptq/                other programs' files: gptq, compressed-tensors, gguf
   cq inspect FILE                                    what is in a model, checkpoint or folder
   cq stats show smollm2.stats                        what calibration measured; merge, import, export
   cq report small/ --stats=smollm2.stats -o r.html   one page: impact, bits, errors, decisions
@@ -48,7 +49,7 @@ int main(int argc, char **argv) {
       tool::planVerb(),   tool::quantizeVerb(),  tool::tuneVerb(),
       tool::runVerb(),    tool::compileVerb(),   tool::benchVerb(),
       tool::evalVerb(),   tool::inspectVerb(),   tool::solveVerb(),
-      tool::statsVerb(),  tool::reportVerb()};
+      tool::statsVerb(),  tool::reportVerb(),    tool::exportVerb()};
   if (argc < 2) {
     llvm::errs() << overview;
     return 1;

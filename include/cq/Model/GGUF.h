@@ -35,6 +35,9 @@ enum class GGUFType : uint32_t {
   F64
 };
 
+/// ggml's number of a type that GGUF has (all but U8, U16 and Bool).
+uint32_t ggmlNumberOf(DType type);
+
 /// One metadata value; `bytes` points into the map and was checked at open.
 struct GGUFValue {
   GGUFType type = GGUFType::U8;

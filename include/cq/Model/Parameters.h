@@ -40,16 +40,51 @@ enum class DType : uint8_t {
   I32,
   I64,
   Bool,
-  Q8_0,
+  // ggml block types
   Q4_0,
   Q4_1,
+  Q5_0,
+  Q5_1,
+  Q8_0,
+  Q2_K,
+  Q3_K,
   Q4_K,
-  Q6_K // ggml block types
+  Q5_K,
+  Q6_K,
+  Q8_K,
+  IQ1_S,
+  IQ1_M,
+  IQ2_XXS,
+  IQ2_XS,
+  IQ2_S,
+  IQ3_XXS,
+  IQ3_S,
+  IQ4_NL,
+  IQ4_XS,
+  TQ1_0,
+  TQ2_0,
+  MXFP4,
+  NVFP4
 };
 llvm::StringRef stringifyDType(DType type);
 /// Elements in a block (1 for plain types) and bytes of a block.
 int64_t blockElements(DType type);
 int64_t blockBytes(DType type);
+
+struct ParameterInfo;
+struct CheckpointWeight;
+
+/// How a checkpoint holds quantized weights (cq/Model/PackedCheckpoint.h).
+class PackedReader {
+public:
+  virtual ~PackedReader();
+  /// The weight in our terms, as it is stored.
+  virtual llvm::Expected<CheckpointWeight>
+  readStored(const ParameterInfo &info) const = 0;
+  /// Its values.
+  virtual llvm::Error decode(const ParameterInfo &info, float *out,
+                             unsigned threads) const = 0;
+};
 
 /// One stored tensor. `shape` is outermost first ([out_features, in_features]
 /// for a linear layer), whatever order the file uses.
@@ -58,7 +93,10 @@ struct ParameterInfo {
   DType type = DType::F32;
   llvm::SmallVector<int64_t, 4> shape;
   llvm::ArrayRef<uint8_t> bytes; ///< points into the memory map
-  int64_t numElements() const;   ///< never overflows: checked at open
+  /// Null for plain tensors and GGUF's blocks. Else the weight is held in
+  /// several tensors, `bytes` are those of its codes, and `type` means nothing.
+  const PackedReader *packed = nullptr;
+  int64_t numElements() const; ///< never overflows: checked at open
 };
 
 class ParameterArchive {

@@ -21,8 +21,11 @@ class OutputFolder {
 public:
   /// `path` may end in '/'; empty: a scratch folder that is never committed.
   /// Errors: `path` exists and `replace` is false; it cannot be created.
-  static llvm::Expected<OutputFolder> create(llvm::StringRef path,
-                                             bool replace);
+  /// `resumable`: work in PATH.partial, where a killed run may have left
+  /// resumable files (cq/Support/ResumableFile.h), all else in it is removed;
+  /// where another process is at work there, in a folder of one's own.
+  static llvm::Expected<OutputFolder> create(llvm::StringRef path, bool replace,
+                                             bool resumable = false);
   OutputFolder(OutputFolder &&other);
   OutputFolder &operator=(OutputFolder &&) = delete;
   ~OutputFolder();
@@ -34,7 +37,12 @@ public:
 
 private:
   OutputFolder() = default;
+  bool takeOver(llvm::StringRef path);
+  void unlock();
+
   std::string destination, temporary; ///< no temporary: nothing to clean up
+  std::string lockPath;
+  int lockFile = -1; ///< held while a resumable folder is worked in
 };
 
 } // namespace mlir::cq

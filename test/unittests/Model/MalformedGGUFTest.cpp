@@ -104,7 +104,7 @@ static const std::vector<MalformedFile> table = {
      "past the end"},
     {"offset not aligned", oneTensor(tensor("a", {4}, 0, 8)),
      "no multiple of the alignment"},
-    {"ggml type of Q5_K", oneTensor(tensor("a", {256}, 13, 0)), "(Q5_K)"},
+    {"ggml type of Q8_1", oneTensor(tensor("a", {256}, 9, 0)), "ggml type 9"},
     {"removed ggml type", oneTensor(tensor("a", {32}, 4, 0)), "ggml type 4"},
     {"unknown ggml type", oneTensor(tensor("a", {4}, 1000, 0)),
      "ggml type 1000"},

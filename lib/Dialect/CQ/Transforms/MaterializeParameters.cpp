@@ -10,6 +10,8 @@
 #include "WeightEvaluation.h"
 #include "cq/Analysis/PlanAttributes.h"
 #include "cq/Dialect/CQ/Transforms/Passes.h"
+#include "cq/Model/PackedCheckpoint.h"
+#include "cq/Model/ResumableSafetensors.h"
 #include "cq/Support/Progress.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -21,8 +23,11 @@
 #include "mlir/IR/Iterators.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/raw_sha1_ostream.h"
 #include <deque>
 
 namespace mlir::cq {
@@ -150,6 +155,34 @@ private:
     return std::move(result->packed);
   }
 
+  /// Codes and scales of a checkpoint that is quantized already, where the plan
+  /// asks for what is stored; else nothing, and the values are quantized anew.
+  std::optional<PackedWeight> takeStored(ChainGroup &group,
+                                         const ParameterInfo &info) {
+    WeightChain &chain = group.first();
+    if (!info.packed || chain.matrix != chain.source)
+      return std::nullopt;
+    llvm::Expected<CheckpointWeight> stored = info.packed->readStored(info);
+    if (!stored) {
+      llvm::consumeError(stored.takeError());
+      return std::nullopt;
+    }
+    CherrySpec cherries;
+    if (chain.extract)
+      cherries = chain.extract.getCherries().getSpec();
+    PackOp pack = chain.pack;
+    Layout layout = pack.getLayout().getLayout();
+    const QuantizedWeight &weight = stored->weight;
+    bool sameRows =
+        layout.isMixed() == !weight.segments.empty() &&
+        layout.permuted == !weight.order.empty() &&
+        (weight.segments.empty() || weight.segments == layout.segments);
+    if (weight.scheme != pack.getScheme().getScheme() || !sameRows ||
+        !(stored->cherries.spec == cherries))
+      return std::nullopt;
+    return packWeight(weight, &stored->cherries, layout);
+  }
+
   //===--------------------------------------------------------------------===//
   // Inline
   //===--------------------------------------------------------------------===//
@@ -227,6 +260,21 @@ private:
     bool copied = false;                 ///< still read as it is
   };
 
+  /// Of all that the new archive's bytes depend on: the module with its plan,
+  /// and the files, by size and time.
+  std::string fingerprint(StringRef input, StringRef inputFile) {
+    llvm::raw_sha1_ostream os;
+    getOperation()->print(os, OpPrintingFlags().elideLargeElementsAttrs());
+    for (StringRef file : {input, inputFile, StringRef(statistics)}) {
+      llvm::sys::fs::file_status status;
+      os << '\n' << file;
+      if (!file.empty() && !llvm::sys::fs::status(file, status))
+        os << ' ' << status.getSize() << ' '
+           << status.getLastModificationTime().time_since_epoch().count();
+    }
+    return llvm::toHex(os.sha1());
+  }
+
   std::string inputPath() {
     if (!parameters.empty())
       return parameters;
@@ -249,15 +297,30 @@ private:
     SmallVector<Parameter> parameterList = listParameters();
     if (failed(check(parameterList, **archive)))
       return failure();
-    llvm::Expected<std::unique_ptr<SafetensorsWriter>> writer =
-        SafetensorsWriter::create(parametersOut, entriesOf(parameterList),
-                                  {{"format", "cq"}});
+    llvm::Expected<std::unique_ptr<ResumableSafetensorsWriter>> writer =
+        ResumableSafetensorsWriter::create(
+            parametersOut, entriesOf(parameterList), {{"format", "cq"}},
+            fingerprint(path, (*archive)->path()));
     if (!writer)
       return fail(llvm::toString(writer.takeError()));
+    // What a killed run finished: whole parameters, of one or several entries.
+    size_t finished = 0, entries = 0;
+    for (; finished < parameterList.size(); ++finished) {
+      size_t more = entriesOf(parameterList[finished]).size();
+      if (entries + more > (*writer)->completed())
+        break;
+      entries += more;
+    }
+    if (entries != 0)
+      emitRemark(getOperation().getLoc())
+          << "continues a run that was stopped: " << finished << " of "
+          << parameterList.size() << " tensors are done";
+    if (llvm::Error error = (*writer)->skipTo(entries))
+      return fail(llvm::toString(std::move(error)));
     Progress line(progress ? llvm::errs() : llvm::nulls(), "quantizing",
                   static_cast<int64_t>(parameterList.size()));
-    for (Parameter &parameter : parameterList) {
-      if (failed(write(parameter, **archive, **writer)))
+    for (auto [index, parameter] : llvm::enumerate(parameterList)) {
+      if (index >= finished && failed(write(parameter, **archive, **writer)))
         return failure();
       line.advance(parameter.global.getSymName());
     }
@@ -383,36 +446,47 @@ private:
       if (parameter.groups.empty())
         return success();
     }
-    std::vector<float> numbers(info->numElements());
-    if (llvm::Error error =
-            ParameterArchive::readAsF32(*info, numbers.data(), threadCount()))
-      return fails(std::move(error));
+    std::vector<float> numbers;
+    auto decode = [&]() -> llvm::Error {
+      if (!numbers.empty())
+        return llvm::Error::success();
+      numbers.resize(info->numElements());
+      return ParameterArchive::readAsF32(*info, numbers.data(), threadCount());
+    };
     if (parameter.copied && type.getElementType().isF32()) {
       ++numCopied;
+      if (llvm::Error error = decode())
+        return fails(std::move(error));
       ArrayRef<uint8_t> bytes(reinterpret_cast<uint8_t *>(numbers.data()),
                               numbers.size() * sizeof(float));
       if (llvm::Error error = writer.append(bytes))
         return fails(std::move(error));
     }
     for (ChainGroup *group : parameter.groups) {
+      std::optional<PackedWeight> packed = takeStored(*group, *info);
       std::string key;
-      if (planeCache) {
-        key = planeCache->keyOf(group->first(), group->weight, numbers);
-        if (auto planes = planeCache->load(group->first(), key)) {
-          for (ArrayRef<uint8_t> bytes : *planes)
-            if (llvm::Error error = writer.append(bytes))
-              return fails(std::move(error));
-          ++numReused;
-          continue;
+      if (!packed) {
+        if (llvm::Error error = decode())
+          return fails(std::move(error));
+        if (planeCache) {
+          key = planeCache->keyOf(group->first(), group->weight, numbers);
+          if (auto planes = planeCache->load(group->first(), key)) {
+            for (ArrayRef<uint8_t> bytes : *planes)
+              if (llvm::Error error = writer.append(bytes))
+                return fails(std::move(error));
+            ++numReused;
+            continue;
+          }
         }
+        bool last = group == parameter.groups.back();
+        llvm::Expected<PackedWeight> made = evaluateGroup(
+            *group, last ? std::move(numbers) : std::vector<float>(numbers));
+        if (!made)
+          return fails(made.takeError());
+        packed = std::move(*made);
+        if (planeCache)
+          planeCache->store(key, *packed);
       }
-      bool last = group == parameter.groups.back();
-      llvm::Expected<PackedWeight> packed = evaluateGroup(
-          *group, last ? std::move(numbers) : std::vector<float>(numbers));
-      if (!packed)
-        return fails(packed.takeError());
-      if (planeCache)
-        planeCache->store(key, *packed);
       for (ArrayRef<uint8_t> bytes : planeBytesOf(*packed)) {
         numBytes += bytes.size();
         if (llvm::Error error = writer.append(bytes))
