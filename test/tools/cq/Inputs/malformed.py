@@ -1,0 +1,112 @@
+# usage: malformed.py FOLDER cq. Writes malformed files, one defect each, shows each to
+# `cq inspect` and prints the table of docs/Safety.md.
+import json
+import os
+import runpy
+import struct
+import subprocess
+import sys
+
+folder, cq = sys.argv[1:]
+os.makedirs(folder, exist_ok=True)
+checkpoints = runpy.run_path(os.path.join(os.path.dirname(__file__), "checkpoints.py"))
+
+
+def string(text):
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+def gguf(tensors=b"", count=0, pairs=b"", pair_count=0, data=b"", version=3):
+    head = b"GGUF" + struct.pack("<IQQ", version, count, pair_count) + pairs + tensors
+    return head + bytes(-len(head) % 32) + data
+
+
+def tensor(name, shape, kind, offset):
+    return string(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape) + struct.pack(
+        "<IQ", kind, offset)
+
+
+def safetensors(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(shape, begin, end, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+CASES = [
+    ("x.gguf", "GGUF: 2^60 metadata pairs", gguf(pair_count=1 << 60)),
+    ("x.gguf", "GGUF: 2^60 tensors", gguf(count=1 << 60)),
+    ("x.gguf", "GGUF: a key of 2^63 bytes", gguf(pairs=struct.pack("<Q", 1 << 63) + bytes(16), pair_count=1)),
+    ("x.gguf", "GGUF: an array of 2^61 numbers",
+     gguf(pairs=string("k") + struct.pack("<IIQ", 9, 10, 1 << 61) + bytes(16), pair_count=1)),
+    ("x.gguf", "GGUF: arrays of arrays",
+     gguf(pairs=string("k") + struct.pack("<IIQ", 9, 9, 1) + bytes(16), pair_count=1)),
+    ("x.gguf", "GGUF: 5 dimensions", gguf(tensor("a", [1] * 5, 0, 0), 1, data=bytes(64))),
+    ("x.gguf", "GGUF: a product that overflows", gguf(tensor("a", [1 << 32, 1 << 32, 1 << 32], 0, 0), 1, data=bytes(64))),
+    ("x.gguf", "GGUF: an offset beyond the file", gguf(tensor("a", [4], 0, 1 << 40), 1, data=bytes(64))),
+    ("x.gguf", "GGUF: tensors over each other",
+     gguf(tensor("a", [16], 0, 0) + tensor("b", [16], 0, 32), 2, data=bytes(128))),
+    ("x.gguf", "GGUF: half a block", gguf(tensor("a", [100], 12, 0), 1, data=bytes(640))),
+    ("x.gguf", "GGUF: an alignment of 3",
+     gguf(tensor("a", [4], 0, 0), 1, string("general.alignment") + struct.pack("<II", 4, 3), 1, bytes(64))),
+    ("x.gguf", "GGUF: a type nobody gave out", gguf(tensor("a", [32], 77, 0), 1, data=bytes(64))),
+    ("x.gguf", "GGUF: big-endian", b"GGUF" + struct.pack(">IQQ", 3, 0, 0)),
+    ("x.safetensors", "safetensors: a header of 2^60 bytes", struct.pack("<Q", 1 << 60) + b"{}"),
+    ("x.safetensors", "safetensors: 100,000 nested brackets", safetensors(b'{"a":' + b"[" * 100000)),
+    ("x.safetensors", "safetensors: a key twice",
+     safetensors(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],'
+                 b'"data_offsets":[0,4]}}', bytes(4))),
+    ("x.safetensors", "safetensors: a negative extent", safetensors({"a": entry([-1], 0, 4)}, bytes(4))),
+    ("x.safetensors", "safetensors: more data than shape", safetensors({"a": entry([1], 0, 8)}, bytes(8))),
+    ("x.safetensors", "safetensors: a gap", safetensors({"a": entry([1], 4, 8)}, bytes(8))),
+    ("x.safetensors", "safetensors: a rest", safetensors({"a": entry([1], 0, 4)}, bytes(8))),
+    ("x.safetensors", "safetensors: an unknown dtype", safetensors({"a": entry([1], 0, 4, "F3")}, bytes(4))),
+    ("x.safetensors.index.json", "index: a shard outside the folder",
+     b'{"weight_map": {"a": "../../etc/passwd"}}'),
+    ("x.safetensors.index.json", "index: an absolute shard", b'{"weight_map": {"a": "/etc/passwd"}}'),
+    ("x.safetensors.index.json", "index: a shard named ..", b'{"weight_map": {"a": ".."}}'),
+    ("x.safetensors.index.json", "index: no map", b"{}"),
+]
+
+
+def packed(change):
+    """A GPTQ checkpoint of one layer with a defect."""
+    numpy = checkpoints["numpy"]
+    tensors = {"m.qweight": numpy.zeros((4, 32), numpy.int32), "m.qzeros": numpy.zeros((1, 4), numpy.int32),
+               "m.scales": numpy.zeros((1, 32), numpy.float16), "m.g_idx": numpy.zeros(32, numpy.int32)}
+    change(tensors, numpy)
+    path = os.path.join(folder, "packed")
+    os.makedirs(path, exist_ok=True)
+    with open(os.path.join(path, "config.json"), "w") as file:
+        file.write('{"quantization_config": {"quant_method": "gptq", "bits": 4}}')
+    checkpoints["write"](os.path.join(path, "model.safetensors"), tensors)
+    return path
+
+
+PACKED = [
+    ("GPTQ: scales are missing", lambda t, n: t.pop("m.scales")),
+    ("GPTQ: g_idx beyond the groups", lambda t, n: t.update({"m.g_idx": n.full(32, 9, n.int32)})),
+    ("GPTQ: g_idx of another length", lambda t, n: t.update({"m.g_idx": n.zeros(31, n.int32)})),
+    ("GPTQ: codes of another width", lambda t, n: t.update({"m.qweight": n.zeros((4, 31), n.int32)})),
+    ("GPTQ: codes as floats", lambda t, n: t.update({"m.qweight": n.zeros((4, 32), n.float32)})),
+]
+
+
+def show(what, path):
+    result = subprocess.run([cq, "inspect", os.path.relpath(path, folder)], cwd=folder,
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1, (what, result)
+    sentence = result.stderr.replace("cq: error: ", "").strip()
+    assert "\n" not in sentence, (what, sentence)
+    print(f"| {what} | {sentence} |")
+
+
+for name, what, data in CASES:
+    path = os.path.join(folder, name)
+    with open(path, "wb") as file:
+        file.write(data)
+    show(what, path)
+for what, change in PACKED:
+    show(what, packed(change))
