@@ -57,7 +57,7 @@ KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
   if (tokens <= 0 || tokens > 64) {
     // Enough products for every weight that is unpacked.
     options.warpsK = 1;
-    options.tiles = 2;
+    options.warpsN = 8;
   }
   return options;
 }

@@ -121,15 +121,9 @@ Value nv::swizzled(Emitter &b, Value row, Value column) {
   return b.xorBits(column, b.mul(b.rem(row, 2), 32));
 }
 
-/// Sums of one element of y: one of every warp of its columns, then two of the
-/// cherries.
-static int64_t partialSums(const MatmulSpec &spec) {
-  return spec.options.warpsK * (spec.cherries.form != CherryForm::None ? 3 : 1);
-}
-
 int64_t nv::reductionBytes(const MatmulSpec &spec) {
-  return partialSums(spec) * spec.options.tokens * spec.options.rowsPerBlock() *
-         4;
+  return static_cast<int64_t>(spec.options.warpsK) * spec.options.tokens *
+         spec.options.rowsPerBlock() * 4;
 }
 
 void nv::storeSums(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
@@ -137,8 +131,9 @@ void nv::storeSums(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
   const KernelOptions &options = spec.options;
   const Place &place = frame.place;
   int64_t rows = options.rowsPerBlock(), tokens = options.tokens;
-  Value buffer = sharedView(b, frame, byte, {partialSums(spec), tokens, rows},
-                            b.getF32Type());
+  Value buffer = sharedView(
+      b, frame, byte, {static_cast<int64_t>(spec.options.warpsK), tokens, rows},
+      b.getF32Type());
   gpu::BarrierOp::create(b);
   Value g = b.div(place.lane, 4), t = b.rem(place.lane, 4);
   Value warpRow =
@@ -158,6 +153,10 @@ void nv::storeSums(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
         });
       }
     }
+  if (spec.cherries.form != CherryForm::None) {
+    gpu::BarrierOp::create(b);
+    addCherries(b, spec, frame, buffer);
+  }
   gpu::BarrierOp::create(b);
 
   // Neighbouring threads store neighbouring rows.
@@ -172,7 +171,8 @@ void nv::storeSums(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
              exists = b.both(exists, b.less(globalRow, b.index(spec.rows())));
            b.when(exists, [&] {
              Value sum;
-             for (int64_t part = 0; part < partialSums(spec); ++part) {
+             for (int64_t part = 0;
+                  part < static_cast<int64_t>(spec.options.warpsK); ++part) {
                Value next = b.scalar(buffer, {b.index(part), token, row});
                sum =
                    sum ? arith::AddFOp::create(b, sum, next).getResult() : next;

@@ -46,12 +46,16 @@ Value swizzled(Emitter &b, Value row, Value column);
 /// Bytes of the buffer that `storeSums` needs.
 int64_t reductionBytes(const MatmulSpec &spec);
 
-/// Adds the sums of the warps and of the cherries in a fixed order and stores
-/// y. `x(token, column)` is an activation of the CTA's tokens in the compute
-/// type. Starts with a barrier. The buffer at `byte` of shared memory may
+/// Adds the cherries to the sums of the warps, those in a fixed order, and
+/// stores y. Starts with a barrier. The buffer at `byte` of shared memory may
 /// overlap what was read before.
 void storeSums(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
                ArrayRef<Value> sums, int64_t byte);
+
+/// Adds to buffer[warpK, token, row] what the cherries of a share of the
+/// columns contribute. Each element has one lane.
+void addCherries(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
+                 Value buffer);
 
 /// The loops of the two families.
 void buildResidentBody(Emitter &b, const MatmulSpec &spec,
@@ -61,6 +65,13 @@ void buildPipelinedBody(Emitter &b, const MatmulSpec &spec,
 
 /// Columns of x that lie in shared memory at a time (resident).
 int64_t residentColumns(const MatmulSpec &spec);
+/// Bytes of all stages of x (pipelined).
+int64_t pipelineBytes(const MatmulSpec &spec);
+
+/// x[token, column … column + 7] in the compute type, through registers; zeros
+/// behind K. The token exists.
+Value loadActivations(Emitter &b, const MatmulSpec &spec,
+                      const KernelFrame &frame, Value token, Value column);
 
 } // namespace mlir::cq::nv
 

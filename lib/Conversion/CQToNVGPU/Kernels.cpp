@@ -56,6 +56,13 @@ int64_t MatmulSpec::gridX() const {
   return (tiles() + perBlock - 1) / perBlock;
 }
 
+int64_t MatmulSpec::sharedBytes() const {
+  int64_t x = options.family == Family::Resident
+                  ? residentColumns(*this) * options.tokens * 2
+                  : pipelineBytes(*this);
+  return std::max(x, reductionBytes(*this));
+}
+
 std::optional<std::string> MatmulSpec::unsupported() const {
   auto say = [](llvm::Error error) { return llvm::toString(std::move(error)); };
   if (llvm::Error error = scheme.check())
@@ -97,6 +104,8 @@ std::optional<std::string> MatmulSpec::unsupported() const {
            "a block (2, 4, 1, 1 at 2, 3, 4, 8 bits) and at most 8";
   if (scheme.group > 0 && o.unitChunks * 64 % scheme.group != 0)
     return "what a warp takes at a time must hold whole groups";
+  if (!resident && (o.stages < 2 || o.stages > 8))
+    return "a pipeline has 2 to 8 stages";
   if (sharedBytes() > 227 * 1024)
     return "it needs more than the 227 KiB of shared memory of a CTA";
   return std::nullopt;

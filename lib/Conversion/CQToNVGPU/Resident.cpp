@@ -29,10 +29,8 @@ int64_t nv::residentColumns(const MatmulSpec &spec) {
                                      unit * unit);
 }
 
-/// x[token, column … column + 7] in the compute type; zeros behind K.
-static Value loadActivations(Emitter &b, const MatmulSpec &spec,
-                             const KernelFrame &frame, Value token,
-                             Value column) {
+Value nv::loadActivations(Emitter &b, const MatmulSpec &spec,
+                          const KernelFrame &frame, Value token, Value column) {
   Type compute = b.floatType(spec.compute);
   auto type = VectorType::get({8}, compute);
   int64_t width = spec.x == FloatKind::F32 ? 4 : 8;
