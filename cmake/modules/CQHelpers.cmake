@@ -68,6 +68,7 @@ function(cq_add_folders)
       Conversion
       Pipelines
       GPUInterpreter
+      DeviceCode
       Execution
       Inference
       Bench

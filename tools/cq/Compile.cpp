@@ -6,8 +6,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "CompileDevice.h"
 #include "Verbs.h"
 #include "cq/Execution/AheadOfTime.h"
+#include "cq/Support/Diagnostics.h"
 #include "cq/Support/Progress.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
@@ -15,16 +17,20 @@
 using namespace mlir::cq;
 namespace cl = llvm::cl;
 
-static cl::SubCommand
-    command("compile",
-            "Compiles a model ahead of time: a library with a C header\n\n"
-            "  cq compile small/ -o libsmall.so\n"
-            "  cc program.c libsmall.so -lcq_runtime -lm\n\n"
-            "libsmall.h declares small_open(weights file), small_prefill, "
-            "small_decode …;\nexamples/generate is such a program. It needs "
-            "libcq_runtime, no compiler and no MLIR.");
+static cl::SubCommand command(
+    "compile",
+    "Compiles a model ahead of time: a library with a C header\n\n"
+    "  cq compile small/ -o libsmall.so\n"
+    "  cc program.c libsmall.so -lcq_runtime -lm\n\n"
+    "libsmall.h declares small_open(weights file), small_prefill, "
+    "small_decode …;\nexamples/generate is such a program. It needs "
+    "libcq_runtime, no compiler and no MLIR.\n\n"
+    "  cq compile --target=nvptx --shape=4096x4096 --scheme=b3-g128 "
+    "--tokens=1,16 --emit=fatbin -o kernels.fatbin\n\n"
+    "writes kernels for NVIDIA GPUs and kernels.fatbin.json, which says "
+    "how to launch them\n(docs/Kernels-nvidia.md); a GPU is not needed.");
 static cl::OptionCategory options("compile options");
-static cl::opt<std::string> input(cl::Positional, cl::Required,
+static cl::opt<std::string> input(cl::Positional, cl::Optional,
                                   cl::desc("<module or folder>"),
                                   cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
@@ -50,7 +56,21 @@ static cl::opt<std::string>
                         "(default: as the plan says)"),
                cl::sub(command), cl::cat(options));
 
+static cl::opt<std::string>
+    target("target", cl::init("cpu"), cl::value_desc("cpu|nvptx"),
+           cl::desc("cpu: a library of the model; nvptx: kernels alone"),
+           cl::sub(command), cl::cat(options));
+
 static llvm::Error run() {
+  if (target == "nvptx")
+    return input.empty() ? tool::compileDevice(output)
+                         : fail("--target=nvptx compiles kernels, not models: "
+                                "name --shape and --scheme instead of " +
+                                quoted(input));
+  if (target != "cpu")
+    return fail("--target is cpu or nvptx, not " + quoted(target));
+  if (input.empty())
+    return fail("name the module or the folder to compile");
   LibraryOptions library;
   library.output = output;
   library.name = name;
@@ -72,4 +92,7 @@ static llvm::Error run() {
   return llvm::Error::success();
 }
 
-tool::Verb tool::compileVerb() { return {&command, &options, &run}; }
+tool::Verb tool::compileVerb() {
+  registerDeviceOptions(command, options);
+  return {&command, &options, &run};
+}

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Conversion/CQToNVGPU/Kernels.h"
+#include "llvm/ADT/STLExtras.h"
 #include <algorithm>
 
 using namespace mlir::cq;
@@ -60,4 +61,40 @@ KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
     options.warpsN = 8;
   }
   return options;
+}
+
+std::vector<KernelOptions> nv::candidateOptions(const MatmulSpec &spec,
+                                                int64_t tokens,
+                                                unsigned architecture) {
+  KernelOptions chosen = chooseOptions(spec, tokens, architecture);
+  std::vector<KernelOptions> candidates;
+  auto add = [&](const KernelOptions &options) {
+    MatmulSpec other = spec;
+    other.options = options;
+    if (!llvm::is_contained(candidates, options) && !other.unsupported())
+      candidates.push_back(options);
+  };
+  add(chosen);
+  bool resident = chosen.family == Family::Resident;
+  for (unsigned warpsN :
+       resident ? std::vector<unsigned>{1} : std::vector<unsigned>{2, 4, 8})
+    for (unsigned warpsK : {1, 2, 4, 8, 16})
+      for (unsigned tiles : {1, 2})
+        for (unsigned unitChunks : {2, 4})
+          for (unsigned stages : resident ? std::vector<unsigned>{3}
+                                          : std::vector<unsigned>{3, 4}) {
+            KernelOptions options = chosen;
+            options.warpsN = warpsN;
+            options.warpsK = warpsK;
+            options.tiles = tiles;
+            options.unitChunks = unitChunks;
+            options.stages = stages;
+            unsigned warps = warpsN * warpsK;
+            // 64 tokens and two tiles do not fit the registers.
+            if (warps < 4 || warps > 16 ||
+                tiles * options.tokens > (resident ? 16 : 64))
+              continue;
+            add(options);
+          }
+  return candidates;
 }

@@ -76,6 +76,8 @@ KernelFrame nv::openKernel(Emitter &b, const MatmulSpec &spec) {
   kernel->setAttr("cq.shared_bytes", b.getI64IntegerAttr(spec.sharedBytes()));
   kernel->setAttr("cq.tokens",
                   b.getI32IntegerAttr(static_cast<int32_t>(options.tokens)));
+  if (options.family == Family::Pipelined)
+    kernel->setAttr("cq.token_blocks", b.getUnitAttr());
   SmallVector<Attribute> labels;
   for (StringRef name : names)
     labels.push_back(b.getStringAttr(name));

@@ -60,9 +60,12 @@ public:
   }
 
   void commit() {
-    if (copiesAsynchronously(spec))
-      group = nvgpu::DeviceAsyncCreateGroupOp::create(
-          b, nvgpu::DeviceAsyncTokenType::get(b.getContext()), ValueRange());
+    if (!copiesAsynchronously(spec))
+      return;
+    group = nvgpu::DeviceAsyncCreateGroupOp::create(
+        b, nvgpu::DeviceAsyncTokenType::get(b.getContext()), ValueRange());
+    // Without operands and attributes the text would swallow the next line.
+    group.getDefiningOp()->setAttr("cq.stage", b.getUnitAttr());
   }
 
   /// Until all but the `pending` newest groups have arrived, for all threads.

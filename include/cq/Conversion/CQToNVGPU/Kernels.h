@@ -19,6 +19,7 @@
 
 #include "cq/Codec/Layout.h"
 #include <string>
+#include <vector>
 
 namespace mlir {
 class Location;
@@ -52,6 +53,12 @@ struct KernelOptions {
   unsigned stages = 3;     ///< stages of x (pipelined)
   int64_t sharedBytes = 64 << 10; ///< of x at a time (resident)
 
+  bool operator==(const KernelOptions &o) const {
+    return family == o.family && tokens == o.tokens && warpsK == o.warpsK &&
+           warpsN == o.warpsN && tiles == o.tiles &&
+           unitChunks == o.unitChunks && stages == o.stages &&
+           sharedBytes == o.sharedBytes;
+  }
   unsigned threads() const { return 32 * warpsK * warpsN; }
   unsigned rowsPerBlock() const { return 16 * tiles * warpsN; }
 };
@@ -94,6 +101,11 @@ gpu::GPUFuncOp buildMatmulKernel(OpBuilder &builder, Location loc,
 /// architecture (80, 90): the one place where they are chosen.
 KernelOptions chooseOptions(const MatmulSpec &spec, int64_t tokens,
                             unsigned architecture);
+
+/// All options worth measuring for such a product, the chosen ones first; those
+/// that cannot be built are left out.
+std::vector<KernelOptions>
+candidateOptions(const MatmulSpec &spec, int64_t tokens, unsigned architecture);
 
 } // namespace mlir::cq::nv
 
