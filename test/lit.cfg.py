@@ -69,6 +69,12 @@ for package in ("gguf", "safetensors", "compressed_tensors"):
     if subprocess.run([config.python_executable, "-c", f"import {package}"], capture_output=True,
                       env=dict(os.environ, PYTHONPATH=peers)).returncode == 0:
         config.available_features.add(package.replace("_", "-") + "-package")
+# ptxas of a CUDA toolkit; scripts/test puts PyPI's wheel into CQ_CUDA_BIN.
+if "CQ_CUDA_BIN" in os.environ:
+    config.environment["CQ_CUDA_BIN"] = os.environ["CQ_CUDA_BIN"]
+cuda_path = os.pathsep.join([os.environ.get("CQ_CUDA_BIN", ""), config.environment["PATH"], "/usr/local/cuda/bin"])
+if shutil.which("ptxas", path=cuda_path):
+    config.available_features.add("ptxas")
 # HiGHS, an independent solver: scripts/test puts PyPI's highspy into CQ_HIGHSPY.
 highspy = os.environ.get("CQ_HIGHSPY", "")
 config.environment["PYTHONPATH"] = os.pathsep.join(p for p in (highspy, peers) if p)

