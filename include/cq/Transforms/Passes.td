@@ -136,4 +136,27 @@ def KeepFunctions : Pass<"cq-keep-functions", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numErased", "erased", "Public functions erased">];
 }
 
+def ImportGlobals : Pass<"cq-import-globals", "::mlir::ModuleOp"> {
+  let summary = "Takes over IREE's globals and parameters";
+  let description = [{
+    What IREE's front ends print in the generic form (`iree-compile
+    --compile-to=input --mlir-print-op-generic`), read with
+    --allow-unregistered-dialect: `util.func`, `util.return` and `util.call`
+    become func's, `util.global` with its loads and stores and parameters in
+    `flow.tensor.constant` become `ml_program`'s.
+
+    A global whose value is `#flow.parameter.named<"scope"::"key">` (or
+    `#stream…`) becomes `#ml_program.extern` and is renamed to the key, under
+    which its tensor lies in an archive: that is a weight by reference for all
+    passes. Two globals of one parameter become one.
+  }];
+  let options = [
+    Option<"scope", "scope", "std::string", "\"\"", "Only parameters of this scope">,
+    Option<"parameters", "parameters", "std::string", "\"\"", "Archive of the parameters, to be noted in the module">];
+  let statistics = [
+    Statistic<"numOps", "ops", "Functions, globals and constants taken over">,
+    Statistic<"numParameters", "parameters", "Globals that are parameters">];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::ml_program::MLProgramDialect"];
+}
+
 #endif // CQ_TRANSFORMS_PASSES_TD
