@@ -242,6 +242,25 @@ def CQMaterializeParameters : CQ_ModulePass<"cq-materialize-parameters"> {
     Statistic<"numCopied", "num-copied", "Tensors copied unchanged">];
 }
 
+def CQRaiseDequantMatmul : CQ_ModulePass<"cq-raise-dequant-matmul"> {
+  let summary = "Products with weights that other tools decode become cq.matmul";
+  let description = [{
+    A weight that is decoded in front of its product, scale · (code − zero), by a
+    `linalg.generic` (torch-mlir, sharktank, `cq-export-iree`) or by
+    `quant.scast` and `quant.dcast` with a type per tensor, axis or block, becomes
+    planes of the smallest scheme that holds its codes, and the product
+    `cq.matmul`: no number changes, nothing is quantized again. Codes and scales
+    are constants, globals with a value, or tensors of `parameters`. What has no
+    scheme here (groups of other lengths, codes of more than 8 bits) is left with
+    a remark.
+  }];
+  let options = [
+    Option<"parameters", "parameters", "std::string", "\"\"", "Archive of globals by reference">];
+  let statistics = [
+    Statistic<"numRaised", "num-raised", "Products that became cq.matmul">,
+    Statistic<"numLeft", "num-left", "Products left as they were">];
+}
+
 def CQObserve : CQ_ModulePass<"cq-observe"> {
   let summary = "Insert cq.observe where a calibration run looks";
   let description = [{
