@@ -1,0 +1,32 @@
+# Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Every pass and pipeline of cq-opt in a stock mlir-opt with the plugin. usage: plugin-passes.py PLUGIN"""
+
+import re
+import subprocess
+import sys
+
+LOAD = [f"--load-dialect-plugin={sys.argv[1]}", f"--load-pass-plugin={sys.argv[1]}"]
+
+
+def names(*command):
+    text = subprocess.run([*command, "--list-passes"], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^  --([\w-]+)", text, re.M))
+
+
+stock, own, plugged = names("mlir-opt"), names("cq-opt"), names("mlir-opt", *LOAD)
+ours = own - stock
+assert "cq-quantize" in ours and "convert-cq-to-x86" in ours and "cq-export-iree" in ours, sorted(ours)
+for name in sorted(ours - plugged):
+    print(f"{name} is not in the plugin")
+for name in sorted(ours):
+    # On an empty module most do nothing; some ask for a file. All have to be found and to end well.
+    for pipeline in (f"builtin.module({name})", f"builtin.module(func.func({name}))"):
+        run = subprocess.run(["mlir-opt", *LOAD, f"--pass-pipeline={pipeline}", "--allow-unregistered-dialect"],
+                             input="module {}", capture_output=True, text=True)
+        if "does not refer to a registered pass" in run.stderr or run.returncode not in (0, 1):
+            print(f"{name}: {run.stderr[:500]}")
+        if run.returncode == 0 or "can't run" not in run.stderr and "cannot" not in run.stderr:
+            break
+print(f"{len(ours & plugged)} of {len(ours)} passes and pipelines are in the plugin" if ours - plugged
+      else "every pass and pipeline is in the plugin")
