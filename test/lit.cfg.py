@@ -92,8 +92,18 @@ for python in (config.python_executable, "/usr/bin/python3"):
 iree = os.environ.get("CQ_IREE", os.path.expanduser("~/.cache/cq/peers/iree"))
 if os.path.exists(os.path.join(iree, "bin", "iree-compile")):
     config.available_features.add("iree")
+    finds_importers = "import importlib.util as u, sys; sys.exit(not (u.find_spec('onnx') and u.find_spec('jax')))"
+    if subprocess.run([os.path.join(iree, "bin", "python"), "-c", finds_importers]).returncode == 0:
+        config.available_features.add("iree-import")
 config.environment["CQ_IREE"] = iree
 config.environment["LLVM_LIB_DIR"] = os.path.join(config.llvm_tools_dir, "..", "lib")
 config.substitutions.append(("%iree_python", os.path.join(iree, "bin", "python")))
 config.substitutions.append(("%iree_compile", os.path.join(iree, "bin", "iree-compile")
     + " --iree-hal-target-device=local --iree-hal-local-target-device-backends=llvm-cpu --iree-llvmcpu-target-cpu=host"))
+config.substitutions.append(("%cq_obj_root", config.cq_obj_root))
+# `cmake --install` wants every target of a component to be built.
+if shutil.which("cmake") and shutil.which("ninja") and shutil.which("clang++-22") and not config.cq_sanitize:
+    if os.path.exists(os.path.join(config.cq_lib_dir, "libCQPipelines.a")):
+        config.available_features.add("install")
+    if all(os.path.exists(os.path.join(config.cq_tools_dir, tool)) for tool in ("cq", "cq-lsp-server")):
+        config.available_features.add("install-tools")

@@ -86,7 +86,7 @@ fetch_highspy() {
   export CQ_HIGHSPY=$folder
 }
 
-# IREE's compiler and runtime (400 MB unpacked) for the tests that run what
+# IREE's compiler and runtime, onnx and jax (900 MB unpacked) for the tests that run what
 # cq-export-iree writes. Only on demand; without it those tests are skipped.
 fetch_iree() {
   local folder=$CQ_CACHE/peers/iree
@@ -95,7 +95,7 @@ fetch_iree() {
     rm -rf "$folder"
     python3 -m venv "$folder" >/dev/null 2>&1 &&
       "$folder/bin/pip" install --quiet iree-base-compiler==3.13.0 \
-        iree-base-runtime==3.13.0 numpy >/dev/null 2>&1 || {
+        iree-base-runtime==3.13.0 numpy onnx jax >/dev/null 2>&1 || {
       rm -rf "$folder"
       say "IREE cannot be fetched; its tests will be skipped"
       return 0

@@ -185,6 +185,10 @@ LogicalResult Exporter::run() {
     return fail(
         "named parameters and calls of kernels are in IREE's dialects; run "
         "with --allow-unregistered-dialect");
+  if (!parametersOut.empty() &&
+      !StringRef(parametersOut).ends_with(".safetensors"))
+    return fail("IREE tells archives by their ending: parameters-out has to "
+                "end in .safetensors");
   // IREE would put small constants into the dispatch, where a call cannot take
   // their address.
   if (!kernelPath.empty() && parametersOut.empty())
