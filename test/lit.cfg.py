@@ -107,3 +107,19 @@ if shutil.which("cmake") and shutil.which("ninja") and shutil.which("clang++-22"
         config.available_features.add("install")
     if all(os.path.exists(os.path.join(config.cq_tools_dir, tool)) for tool in ("cq", "cq-lsp-server")):
         config.available_features.add("install-tools")
+# scikit-build-core and mypy from PyPI: scripts/test puts them into CQ_WHEEL_TOOLS.
+wheel_tools = os.environ.get("CQ_WHEEL_TOOLS", os.path.expanduser("~/.cache/cq/wheel-tools-1"))
+config.substitutions.append(("%wheel_tools", wheel_tools))
+for module, feature in (("scikit_build_core", "scikit-build-core"), ("mypy", "mypy")):
+    if os.path.isdir(os.path.join(wheel_tools, module)):
+        config.available_features.add(feature)
+# The Python package of the source tree over the library of this build.
+with_cq = f"env CQ_LIBRARY={config.cq_lib_dir}/libcq-c.so PYTHONPATH={config.cq_src_root}/python_bindings"
+if config.cq_sanitize:
+    asan = subprocess.run([cc, "-print-file-name=libclang_rt.asan.so"], capture_output=True, text=True).stdout.strip()
+    if not os.path.exists(asan):
+        asan = subprocess.run([cc, "-print-file-name=libclang_rt.asan-x86_64.so"], capture_output=True,
+                              text=True).stdout.strip()
+    # Python itself keeps much memory to its end.
+    with_cq += f" LD_PRELOAD={asan} ASAN_OPTIONS=detect_leaks=0"
+config.substitutions.append(("%with_cq", with_cq))

@@ -228,7 +228,6 @@ char *cqModulePrint(CqModule module, int generic) {
     if (generic)
       flags.printGenericOpForm();
     module->module->print(os, flags);
-    os << '\n';
     return copyText(text);
   });
 }

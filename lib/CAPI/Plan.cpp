@@ -195,7 +195,7 @@ CqPlan cqPlanParse(const char *json, size_t length) {
   return guard<CqPlan>(nullptr, [&]() -> llvm::Expected<CqPlan> {
     if (llvm::Error error = needs(json, "json"))
       return std::move(error);
-    return take(Plan::fromJSON(llvm::StringRef(json, length), "the plan"));
+    return take(Plan::fromJSON(llvm::StringRef(json, length), "(text)"));
   });
 }
 

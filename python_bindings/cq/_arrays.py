@@ -14,7 +14,7 @@ def to_numpy(value: Any) -> np.ndarray:
         tensor = value.detach().cpu()
         if str(tensor.dtype) == "torch.bfloat16":
             tensor = tensor.float()
-        return tensor.numpy()
+        return np.asarray(tensor.numpy())
     return np.asarray(value)
 
 
@@ -42,7 +42,7 @@ def floats(value: Any, what: str, shape: Optional[Tuple[int, ...]] = None, ndim:
     if array.size == 0:
         raise ValueError(f"{what} is empty (shape {array.shape})")
     with np.errstate(over="ignore"):
-        result = np.ascontiguousarray(array, dtype)
+        result: np.ndarray = np.ascontiguousarray(array, dtype)
     finite = np.isfinite(result)
     if not finite.all():
         where = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), result.shape))

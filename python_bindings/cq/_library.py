@@ -99,6 +99,8 @@ _FUNCTIONS = {
 class CQError(RuntimeError):
     """A sentence from the compiler: what is wrong and where."""
 
+    __module__ = "cq"
+
 
 def _load() -> ctypes.CDLL:
     here = pathlib.Path(__file__).resolve().parent

@@ -19,6 +19,10 @@ _INTEGERS = {"I8", "U8", "I16", "U16", "I32", "I64", "Bool", "BOOL"}
 OUTER = r"(^|\.)(token_embd|embed_tokens|tok_embeddings|wte|lm_head|output)\.weight$"
 
 
+# An array, or a torch tensor, whose type is not to be imported.
+ArrayLike = Any
+
+
 class QuantizedModel(Mapping[str, Any]):
     """The weights of a state dict: packed where the plan quantizes them, as they were otherwise.
 
@@ -52,13 +56,30 @@ class QuantizedModel(Mapping[str, Any]):
 
 
 @overload
-def quantize(source: Mapping[str, Any], choice: Optional[str] = None, **options: Any) -> QuantizedModel: ...
+def quantize(source: Mapping[str, Any], choice: Optional[str] = ..., *, bpw: Optional[float] = ...,
+             stats: Union[Path, Statistics, None] = ..., plan: Union[Plan, Path, None] = ..., layout: str = ...,
+             choices: Optional[Sequence[str]] = ..., outer: str = ..., outer_choice: str = ...,
+             keep: Iterable[str] = ...,
+             quantizer: Optional[str] = ..., cherry_form: Optional[str] = ..., cherry_ratio: float = ...,
+             criterion: str = ..., threads: int = ...) -> QuantizedModel: ...
 @overload
-def quantize(source: str, choice: Optional[str] = None, **options: Any) -> QuantizedModel: ...
+def quantize(source: Path, choice: Optional[str] = ..., *, bpw: Optional[float] = ..., output: None = ...,
+             stats: Union[Path, Statistics, None] = ..., plan: Union[Plan, Path, None] = ..., layout: str = ...,
+             choices: Optional[Sequence[str]] = ..., outer: str = ..., outer_choice: str = ...,
+             keep: Iterable[str] = ...,
+             quantizer: Optional[str] = ..., cherry_form: Optional[str] = ..., cherry_ratio: float = ...,
+             criterion: str = ..., threads: int = ...) -> QuantizedModel: ...
 @overload
-def quantize(source: "os.PathLike[str]", choice: Optional[str] = None, **options: Any) -> QuantizedModel: ...
+def quantize(source: Path, choice: Optional[str] = ..., *, output: Path, bpw: Optional[float] = ...,
+             stats: Union[Path, Statistics, None] = ..., plan: Union[Plan, Path, None] = ...,
+             choices: Optional[Sequence[str]] = ..., keep: Iterable[str] = ..., force: bool = ...) -> Plan: ...
 @overload
-def quantize(source: Any, choice: Optional[str] = None, **options: Any) -> QuantizedWeight: ...
+def quantize(source: ArrayLike, choice: Optional[str] = ..., *, bpw: Optional[float] = ...,
+             stats: Union[Path, Statistics, None] = ..., plan: Union[Plan, Path, None] = ..., layout: str = ...,
+             choices: Optional[Sequence[str]] = ..., outer_choice: str = ..., name: str = ...,
+             column_weights: Any = ..., fisher: Any = ..., second_moments: Any = ...,
+             quantizer: Optional[str] = ..., cherry_form: Optional[str] = ..., cherry_ratio: float = ...,
+             criterion: str = ..., threads: int = ...) -> QuantizedWeight: ...
 
 
 def quantize(source: Any, choice: Optional[str] = None, *, bpw: Optional[float] = None,
@@ -105,7 +126,7 @@ def quantize(source: Any, choice: Optional[str] = None, *, bpw: Optional[float] 
         raise ValueError("give one of choice, bpw and plan")
     if not isinstance(layout, str) or not isinstance(outer, str):
         raise TypeError("layout and outer are text")
-    loose = dict(quantizer=quantizer, cherry_form=cherry_form, cherry_ratio=cherry_ratio, criterion=criterion)
+    loose: Dict[str, Any] = dict(quantizer=quantizer, cherry_form=cherry_form, cherry_ratio=cherry_ratio, criterion=criterion)
     if isinstance(source, (str, os.PathLike)):
         if output is not None:
             return quantize_model(source, output, choice=choice, bpw=bpw, stats=stats, plan=plan,
@@ -219,7 +240,7 @@ def _solve(weights: Mapping[str, Any], bpw: Optional[float], statistics: Optiona
     shapes = {}
     for name in weights:
         weight = _arrays.floats(weights[name], name)
-        shapes[name] = weight.shape
+        shapes[name] = (weight.shape[0], weight.shape[1])
         measurements.add(name, weight, choices)
     return Plan.solve(measurements, bpw=bpw, choices=choices, weights=shapes, outer=dict(outer),
                       outer_choice=outer_choice, curve=25)

@@ -37,7 +37,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
 
     def type(self, name: str) -> str:
         """Type of its elements or blocks as stored, "F32", "Q4_K" …"""
-        return library.cqArchiveType(self._handle, self._index[name]).decode()
+        return str(library.cqArchiveType(self._handle, self._index[name]).decode())
 
     def __getitem__(self, name: str) -> np.ndarray:
         array = np.empty(self.shape(name), np.float32)

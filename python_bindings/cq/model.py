@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Uni
 import numpy as np
 
 from . import _arrays
-from ._library import (CQError, Handle, check, last_error, library, optional_text, path_of, take_bytes, take_text,
+from ._library import (Handle, check, last_error, library, optional_text, path_of, take_bytes, take_text,
                        text_of)
 from .plan import Path, Plan, Statistics
 
@@ -120,17 +120,17 @@ class LanguageModel:
     @property
     def vocabulary(self) -> int:
         """Size V of a row of logits."""
-        return library.cqModelVocabulary(self._handle)
+        return int(library.cqModelVocabulary(self._handle))
 
     @property
     def context(self) -> int:
         """Positions that fit in all."""
-        return library.cqModelContext(self._handle)
+        return int(library.cqModelContext(self._handle))
 
     @property
     def position(self) -> int:
         """Tokens taken so far."""
-        return library.cqModelPosition(self._handle)
+        return int(library.cqModelPosition(self._handle))
 
     def reset(self) -> None:
         """Forgets all tokens."""
@@ -203,7 +203,7 @@ class LanguageModel:
         """Perplexity of a text (or of token ids) in windows of `window` tokens (0: the
         context, at most 512), every predicted token counting. Forgets all tokens."""
         ids = _arrays.tokens_of(self.encode(text) if isinstance(text, str) else text)
-        value = library.cqModelPerplexity(self._handle, ids.ctypes.data, ids.size, int(window), None)
+        value: float = library.cqModelPerplexity(self._handle, ids.ctypes.data, ids.size, int(window), None)
         if math.isnan(value):
             raise last_error()
         return value
@@ -215,5 +215,3 @@ def load(path: Path, activation: Optional[str] = None) -> LanguageModel:
     says."""
     return LanguageModel(path, activation)
 
-
-__all__ = ["CQError", "LanguageModel", "compile_model", "import_model", "load", "quantize_model"]

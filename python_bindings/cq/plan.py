@@ -91,7 +91,7 @@ class Measurements:
 
     def loss(self, name: str, choice: str) -> float:
         """The loss of a weight stored so. CQError where it was not measured."""
-        value = library.cqMeasurementsLoss(self._handle, text_of(name, "name"), text_of(choice, "choice"))
+        value: float = library.cqMeasurementsLoss(self._handle, text_of(name, "name"), text_of(choice, "choice"))
         if value != value:
             raise last_error()
         return value
@@ -296,7 +296,8 @@ class Plan:
     @property
     def totals(self) -> Dict[str, float]:
         """weights and bytes that are quantized, kept_weights, bits_per_weight"""
-        return json.loads(self.to_json())["totals"]
+        totals: Dict[str, float] = json.loads(self.to_json())["totals"]
+        return totals
 
     @property
     def bits_per_weight(self) -> float:

@@ -1,5 +1,7 @@
 # Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# PyTorch may be absent or untyped where types are checked.
+# mypy: disable-error-code="misc,unused-ignore"
 """Linear layers of PyTorch (1.13 or later, CPU) with packed weights; `import cq` needs no PyTorch.
 
 >>> import torch, cq.torch

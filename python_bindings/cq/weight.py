@@ -77,7 +77,7 @@ class QuantizedWeight:
     @property
     def bits_per_weight(self) -> float:
         """Bits per weight, every byte of every plane counted."""
-        return library.cqWeightBitsPerWeight(self._handle)
+        return float(library.cqWeightBitsPerWeight(self._handle))
 
     @property
     def planes(self) -> Dict[str, np.ndarray]:

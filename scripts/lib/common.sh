@@ -86,6 +86,22 @@ fetch_highspy() {
   export CQ_HIGHSPY=$folder
 }
 
+# PyPI's scikit-build-core (builds the Python wheel) and mypy (checks its types), in a
+# folder that CQ_WHEEL_TOOLS names. Without them those tests are skipped.
+fetch_wheel_tools() {
+  local folder=$CQ_CACHE/wheel-tools-1
+  if [ ! -d "$folder" ]; then
+    say "fetching scikit-build-core and mypy"
+    rm -rf "$folder.tmp"
+    /usr/bin/python3 -m pip install --quiet --target "$folder.tmp" scikit-build-core==1.1.2 \
+      mypy==2.4.1 >/dev/null 2>&1 && mv "$folder.tmp" "$folder" || {
+      say "scikit-build-core cannot be fetched; its tests will be skipped"
+      return 0
+    }
+  fi
+  export CQ_WHEEL_TOOLS=$folder
+}
+
 # IREE's compiler and runtime, onnx and jax (900 MB unpacked) for the tests that run what
 # cq-export-iree writes. Only on demand; without it those tests are skipped.
 fetch_iree() {

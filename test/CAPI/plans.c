@@ -135,7 +135,7 @@ int main(int argc, char **argv) {
   FAILS(!cqMeasurementsParse(NULL, 1), "NULL");
   FAILS(!cqMeasurementsRead("/no/such/file"), "/no/such/file");
   FAILS(!cqMeasurementsPrint(NULL), "NULL");
-  FAILS(!cqPlanParse("[]", 2), "plan");
+  FAILS(!cqPlanParse("[]", 2), "is not a plan");
   FAILS(!cqPlanParse(NULL, 2), "NULL");
   FAILS(!cqPlanRead("/no/such/file"), "/no/such/file");
   FAILS(cqPlanWrite(plan, "/no/such/folder/plan.json"), "/no/such/folder");

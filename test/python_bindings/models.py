@@ -1,5 +1,5 @@
 # RUN: rm -rf %t && mkdir -p %t
-# RUN: env CQ_LIBRARY=%cq_lib_dir/libcq-c.so PYTHONPATH=%cq_src_root/python_bindings CQ_CACHE_DIR=%t/cache \
+# RUN: %with_cq CQ_CACHE_DIR=%t/cache \
 # RUN:   %python %s %shared/data %t
 # REQUIRES: numpy, shared-data, avx2
 import os

@@ -1,4 +1,4 @@
-# RUN: env CQ_LIBRARY=%cq_lib_dir/libcq-c.so PYTHONPATH=%cq_src_root/python_bindings %python %s
+# RUN: %with_cq %python %s
 # REQUIRES: numpy
 import os
 import tempfile

@@ -1,4 +1,4 @@
-# RUN: env CQ_LIBRARY=%cq_lib_dir/libcq-c.so PYTHONPATH=%cq_src_root/python_bindings CQ_CACHE_DIR=%t.cache %torch_python %s
+# RUN: %with_cq CQ_CACHE_DIR=%t.cache %torch_python %s
 # REQUIRES: torch, avx2
 import copy
 import doctest
