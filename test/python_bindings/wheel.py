@@ -2,7 +2,7 @@
 #
 # RUN: rm -rf %t && mkdir -p %t
 # RUN: env PYTHONPATH=%wheel_tools %python %s build %cq_src_root %cq_lib_dir/libcq-c.so %t
-# RUN: cd %t && env -u PYTHONPATH -u CQ_LIBRARY venv/bin/python -I %s use
+# RUN: cd %t && env -u PYTHONPATH -u CQ_LIBRARY %t/venv/bin/python -I %s use
 # REQUIRES: numpy, scikit-build-core
 # UNSUPPORTED: sanitizer
 import glob
