@@ -144,19 +144,15 @@ placeTensors(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries) {
 
 using Metadata = llvm::ArrayRef<std::pair<std::string, std::string>>;
 
-/// A fingerprint makes it resumable.
-static llvm::Expected<std::unique_ptr<Writer>>
-createWriter(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries,
-             Metadata metadata, std::optional<StringRef> fingerprint) {
-  auto places = placeTensors(path, entries);
-  if (!places)
-    return places.takeError();
-
+/// The header, padded so that the data begins at a multiple of 64.
+static llvm::Expected<std::string>
+writeHeader(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries,
+            llvm::ArrayRef<Place> places, Metadata metadata) {
   std::vector<size_t> order(entries.size());
   for (size_t i = 0; i < order.size(); ++i)
     order[i] = i;
   llvm::sort(order, [&](size_t a, size_t b) {
-    return (*places)[a].begin < (*places)[b].begin;
+    return places[a].begin < places[b].begin;
   });
   std::string header;
   llvm::raw_string_ostream os(header);
@@ -175,8 +171,8 @@ createWriter(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries,
           json.value(extent);
       });
       json.attributeArray("data_offsets", [&] {
-        json.value(int64_t((*places)[i].begin));
-        json.value(int64_t((*places)[i].begin + (*places)[i].size));
+        json.value(int64_t(places[i].begin));
+        json.value(int64_t(places[i].begin + places[i].size));
       });
     });
   json.objectEnd();
@@ -184,11 +180,43 @@ createWriter(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries,
   if (header.size() > 100'000'000)
     return fail("the tensors for " + quoted(path) +
                 " need a header above the format's 100 MB");
+  return header;
+}
 
-  uint64_t dataBegin = header.size() + 8, size = dataBegin;
-  for (const Place &place : *places)
+/// Size of the whole file.
+static uint64_t fileSize(uint64_t dataBegin, llvm::ArrayRef<Place> places) {
+  uint64_t size = dataBegin;
+  for (const Place &place : places)
     size = std::max(size, dataBegin + place.begin + place.size);
-  if (Error error = checkFreeSpace(path, size))
+  return size;
+}
+
+llvm::Expected<int64_t>
+SafetensorsWriter::fileBytes(StringRef path, llvm::ArrayRef<Entry> entries,
+                             Metadata metadata) {
+  auto places = placeTensors(path, entries);
+  if (!places)
+    return places.takeError();
+  auto header = writeHeader(path, entries, *places, metadata);
+  if (!header)
+    return header.takeError();
+  return static_cast<int64_t>(fileSize(header->size() + 8, *places));
+}
+
+/// A fingerprint makes it resumable.
+static llvm::Expected<std::unique_ptr<Writer>>
+createWriter(StringRef path, llvm::ArrayRef<SafetensorsWriter::Entry> entries,
+             Metadata metadata, std::optional<StringRef> fingerprint) {
+  auto places = placeTensors(path, entries);
+  if (!places)
+    return places.takeError();
+  auto text = writeHeader(path, entries, *places, metadata);
+  if (!text)
+    return text.takeError();
+  const std::string &header = *text;
+
+  uint64_t dataBegin = header.size() + 8;
+  if (Error error = checkFreeSpace(path, fileSize(dataBegin, *places)))
     return std::move(error);
 
   std::vector<std::string> names;

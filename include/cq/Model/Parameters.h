@@ -150,6 +150,10 @@ public:
   static llvm::Expected<std::unique_ptr<SafetensorsWriter>>
   create(llvm::StringRef path, llvm::ArrayRef<Entry> entries,
          llvm::ArrayRef<std::pair<std::string, std::string>> metadata = {});
+  /// Size of the file that `create` would begin, header included.
+  static llvm::Expected<int64_t>
+  fileBytes(llvm::StringRef path, llvm::ArrayRef<Entry> entries,
+            llvm::ArrayRef<std::pair<std::string, std::string>> metadata = {});
   virtual ~SafetensorsWriter();
   virtual llvm::Error append(llvm::ArrayRef<uint8_t> bytes) = 0;
   virtual llvm::Error commit() = 0;

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ArchiveBytes.h"
 #include "PlaneCache.h"
 #include "WeightEvaluation.h"
 #include "cq/Analysis/PlanAttributes.h"
@@ -37,24 +38,6 @@ namespace mlir::cq {
 
 using namespace mlir;
 using namespace mlir::cq;
-
-static std::optional<DType> toDType(Type type) {
-  if (type.isF32())
-    return DType::F32;
-  if (type.isF16())
-    return DType::F16;
-  if (type.isBF16())
-    return DType::BF16;
-  if (type.isInteger(8))
-    return DType::I8;
-  if (type.isInteger(16))
-    return DType::I16;
-  if (type.isInteger(32))
-    return DType::I32;
-  if (type.isInteger(64))
-    return DType::I64;
-  return std::nullopt;
-}
 
 namespace {
 

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ArchiveBytes.h"
 #include "WeightEvaluation.h"
 #include "cq/Analysis/PlanAttributes.h"
 #include "cq/Dialect/CQ/Transforms/Passes.h"
@@ -127,7 +128,8 @@ private:
   llvm::Expected<std::vector<StorageChoice>>
   choicesFor(ArrayRef<std::string> names, const StatisticsReader *reader) {
     std::vector<std::string> shares(rowRatios.begin(), rowRatios.end());
-    if (shares.empty() && choices.empty())
+    // Which rows count most is guesswork without statistics.
+    if (shares.empty() && choices.empty() && reader)
       shares = {"1/2"};
     if (shares == std::vector<std::string>{"none"})
       shares.clear();
@@ -234,12 +236,7 @@ private:
     auto options = readOptions(facts, *measurements);
     if (!options)
       return options.takeError();
-    if (options->bytes)
-      options->otherBytes = otherBytes(facts);
-    auto planner = RatioPlanner::create(facts, *measurements, *options);
-    if (!planner)
-      return planner.takeError();
-    auto plan = planner->plan();
+    auto plan = solve(facts, *measurements, *options);
     if (!plan)
       return plan.takeError();
     plan->decision->method = method;
@@ -396,33 +393,43 @@ private:
     return parseChoices(*common);
   }
 
-  /// Bytes of the archive that no choice changes: tensors that are no weights,
-  /// kept weights, and at most what the header takes.
-  int64_t otherBytes(ArrayRef<WeightFacts> facts) {
-    llvm::StringMap<bool> planned; // → kept
-    for (const WeightFacts &weight : facts) {
-      bool kept = llvm::any_of(keep, [&](const std::string &pattern) {
-        llvm::Regex regex(pattern);
-        return regex.match(weight.name);
-      });
-      planned[weight.name] = kept;
+  /// Solves; a size counts the archive's header, which depends on the plan: a
+  /// plan that is known to fit comes first, then what its header left over.
+  llvm::Expected<Plan> solve(ArrayRef<WeightFacts> facts,
+                             const Measurements &measurements,
+                             RatioPlanOptions &options) {
+    ArchiveBytes archive(getOperation());
+    if (options.bytes) {
+      auto most = archive.beside(facts, options);
+      if (!most)
+        return most.takeError();
+      options.otherBytes = *most;
     }
-    int64_t bytes = 4096;
-    for (auto global : getOperation().getOps<ml_program::GlobalOp>()) {
-      if (!isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr()))
-        continue;
-      StringRef name = global.getSymName();
-      auto it = planned.find(name);
-      bool packed = it != planned.end() && !it->second;
-      int64_t tensors = packed ? 5 : 1;
-      // `"NAME:cherry_columns":{"dtype":"F32","shape":[N,K],"data_offsets":
-      // [A,B]},` and alignment.
-      bytes += tensors * static_cast<int64_t>(name.size() + 200);
-      auto type = dyn_cast<RankedTensorType>(global.getType());
-      if (!packed && type && type.hasStaticShape())
-        bytes += type.getNumElements() * (type.getElementTypeBitWidth() / 8);
+    std::optional<Plan> best;
+    for (unsigned round = 0; round < 4; ++round) {
+      auto planner = RatioPlanner::create(facts, measurements, options);
+      if (!planner)
+        return planner.takeError();
+      auto plan = planner->plan();
+      if (!plan || !options.bytes)
+        return plan;
+      auto bytes = archive.of(*plan);
+      if (!bytes)
+        return bytes.takeError();
+      int64_t beside = *bytes - (plan->decision->bytes - options.otherBytes);
+      bool fits = *bytes <= *options.bytes;
+      if (fits && (!best || plan->decision->predictedLoss <
+                                best->decision->predictedLoss))
+        best = std::move(*plan);
+      if (beside == options.otherBytes)
+        break;
+      options.otherBytes = fits ? beside : beside + 64;
     }
-    return bytes;
+    if (!best)
+      return llvm::createStringError(
+          "no plan was found for " + llvm::Twine(*options.bytes) +
+          " bytes with the archive's header; give some bytes more");
+    return std::move(*best);
   }
 
   bool solvesOuter = false; ///< embeddings and the head are decided too
