@@ -182,7 +182,9 @@ struct SolveUniform : cq::impl::CQSolveUniformBase<SolveUniform> {
     // With neither, few bits get cherries: docs/Results.md has the measurement.
     StringRef why = cherries, how = cherryForm;
     if (why.empty())
-      why = how == "none" || (how.empty() && bits > 4) ? "none" : "magnitude";
+      why = how == "none" || (how.empty() && bits > 4) ? "none"
+            : *kind == QuantizerKind::GPTQ             ? "quant-error"
+                                                       : "magnitude";
     if (how.empty())
       how = why == "none" ? "none" : "slot";
     auto form = parseCherryForm(how);

@@ -142,9 +142,9 @@ private:
     bool gram = reader != nullptr;
     for (const std::string &name : names)
       gram = gram && reader->hasGram(name);
-    std::vector<StorageChoice> list =
-        defaultChoices(gram ? QuantizerKind::GPTQ : QuantizerKind::RTN,
-                       CherryCriterion::Magnitude);
+    std::vector<StorageChoice> list = defaultChoices(
+        gram ? QuantizerKind::GPTQ : QuantizerKind::RTN,
+        gram ? CherryCriterion::QuantError : CherryCriterion::Magnitude);
     // Groups of 64 and weights without cherries lie close by: shares between
     // the usual choices are enough, and each costs a quantization.
     std::vector<StorageChoice> usual;

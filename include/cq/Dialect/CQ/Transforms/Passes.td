@@ -108,7 +108,7 @@ def CQSolveUniform : CQ_ModulePass<"cq-solve-uniform"> {
     Option<"grid", "grid", "std::string", "\"symmetric\"", "symmetric, affine or half-step">,
     Option<"scaleType", "scale", "std::string", "\"f16\"", "Type of scales: f16, bf16 or f32">,
     Option<"quantizer", "quantizer", "std::string", "\"\"", "rtn (min-max), mse (scale search) or gptq (error feedback); default: rtn, and with stats the best that they allow">,
-    Option<"cherries", "cherries", "std::string", "\"\"", "What makes a weight a cherry: none, magnitude, quant-error, activation or impact (default: magnitude up to 4 bits, none above)">,
+    Option<"cherries", "cherries", "std::string", "\"\"", "What makes a weight a cherry: none, magnitude, quant-error, activation or impact (default: up to 4 bits magnitude, or quant-error with gptq; none above)">,
     Option<"cherryForm", "cherry-form", "std::string", "\"\"", "How cherries are stored: none, element, column or slot">,
     Option<"cherryRatio", "cherry-ratio", "double", "1.0 / 256", "Share of the weights that are cherries">,
     Option<"rows", "rows", "std::string", "\"\"", "SHARE:BITS, e.g. 1/8:4: that share of each weight's rows, those of the largest impact, gets more bits (whole panels of 16 rows)">,
