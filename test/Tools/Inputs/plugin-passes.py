@@ -15,11 +15,14 @@ def names(*command):
 
 
 stock, own, plugged = names("mlir-opt"), names("cq-opt"), names("mlir-opt", *LOAD)
+# Pipelines are in the help only.
+text = subprocess.run(["cq-opt", "--help"], capture_output=True, text=True, check=True).stdout
+pipelines = set(re.findall(r"^ {6}--(cq-[\w-]+)", text, re.M)) - own
 ours = own - stock
-assert "cq-quantize" in ours and "convert-cq-to-x86" in ours and "cq-export-iree" in ours, sorted(ours)
+assert "cq-quantize" in pipelines and "convert-cq-to-x86" in ours and "cq-export-iree" in ours, (pipelines, ours)
 for name in sorted(ours - plugged):
     print(f"{name} is not in the plugin")
-for name in sorted(ours):
+for name in sorted(ours | pipelines):
     # On an empty module most do nothing; some ask for a file. All have to be found and to end well.
     for pipeline in (f"builtin.module({name})", f"builtin.module(func.func({name}))"):
         run = subprocess.run(["mlir-opt", *LOAD, f"--pass-pipeline={pipeline}", "--allow-unregistered-dialect"],
