@@ -105,7 +105,8 @@ config.substitutions.append(("%cq_obj_root", config.cq_obj_root))
 if shutil.which("cmake") and shutil.which("ninja") and shutil.which("clang++-22") and not config.cq_sanitize:
     if os.path.exists(os.path.join(config.cq_lib_dir, "libCQPipelines.a")):
         config.available_features.add("install")
-    if all(os.path.exists(os.path.join(config.cq_tools_dir, tool)) for tool in ("cq", "cq-lsp-server")):
+    if all(os.path.exists(os.path.join(config.cq_tools_dir, tool)) for tool in ("cq", "cq-lsp-server")) \
+            and os.path.exists(os.path.join(config.cq_lib_dir, "libcq-c.so")):
         config.available_features.add("install-tools")
 # scikit-build-core and mypy from PyPI: scripts/test puts them into CQ_WHEEL_TOOLS.
 wheel_tools = os.environ.get("CQ_WHEEL_TOOLS", os.path.expanduser("~/.cache/cq/wheel-tools-1"))
