@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include <functional>
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -23,8 +24,8 @@ class CherryTile {
 public:
   CherryTile(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
              WeightReader &reader, Value token, int64_t tokens)
-      : e(e), weight(spec.weight), args(args), reader(reader), tokenBase(token),
-        tokens(tokens) {}
+      : e(e), spec(spec), weight(spec.weight), args(args), reader(reader),
+        tokenBase(token), tokens(tokens) {}
 
   void emit();
 
@@ -41,16 +42,16 @@ private:
     Value column = arith::IndexCastUIOp::create(e, e.getIndexType(), code);
     return e.min(column, e.index(weight.k - 1));
   }
-  /// The same for columns relative to a block of 256.
-  Value clampToBlock(Value columns, Value blockColumn) {
-    if (weight.k % 256 == 0)
-      return columns;
-    Value last = arith::IndexCastOp::create(
-        e, e.getI32Type(), e.sub(e.index(weight.k - 1), blockColumn));
-    return arith::MinSIOp::create(e, columns, e.splat(last, kRows));
+  /// Whether a column relative to its block of 256 may lie behind K.
+  bool mayLeaveK() const {
+    return CherrySpec::slotBlocks(weight.k) * 256 > weight.k;
   }
+  /// What `token` has in the sixteen columns of one slot.
+  std::function<Value(Value token)> slotActivations(Value at,
+                                                    Value blockColumn);
 
   Emitter &e;
+  const MatmulSpec &spec;
   const WeightSpec &weight;
   const KernelArgs &args;
   WeightReader &reader;
@@ -60,34 +61,60 @@ private:
 
 } // namespace
 
+std::function<Value(Value)> CherryTile::slotActivations(Value at,
+                                                        Value blockColumn) {
+  if (spec.isa.vectorBytes() == 64) {
+    Value columns = e.zextI32(e.loadVector(args.cherryColumns, at, kRows));
+    if (mayLeaveK()) {
+      Value last = arith::IndexCastOp::create(
+          e, e.getI32Type(), e.sub(e.index(weight.k - 1), blockColumn));
+      columns = arith::MinSIOp::create(e, columns, e.splat(last, kRows));
+    }
+    return [=](Value token) -> Value {
+      return vector::GatherOp::create(e, e.vec(kRows, e.getF32Type()), args.x,
+                                      ValueRange{token, blockColumn}, columns,
+                                      e.constInt(1, 1, kRows),
+                                      e.constF32(0.0f, kRows));
+    };
+  }
+  // AVX2's gathers are no faster than loads, and these share their addresses
+  // among tokens.
+  SmallVector<Value> columns;
+  for (int64_t row = 0; row < kRows; ++row) {
+    Value column = arith::IndexCastUIOp::create(
+        e, e.getIndexType(), e.load(args.cherryColumns, e.add(at, row)));
+    column = e.add(column, blockColumn);
+    columns.push_back(mayLeaveK() ? e.min(column, e.index(weight.k - 1))
+                                  : column);
+  }
+  return [=](Value token) -> Value {
+    SmallVector<Value> x;
+    for (Value column : columns)
+      x.push_back(e.load(args.x, {token, column}));
+    return e.fromElements(x);
+  };
+}
+
 SmallVector<Value> CherryTile::slot(ValueRange sums) {
   int64_t blocks = CherrySpec::slotBlocks(weight.k),
           count = weight.cherries.count;
   Value panel = e.udiv(reader.row(e.index(0)), kRows);
-  Value all = e.constInt(1, 1, kRows);
-  Value nothing = e.constF32(0.0f, kRows);
   return e.loop(
       e.index(0), e.index(blocks), 1, sums, [&](Value block, ValueRange outer) {
         Value entry = e.mul(e.add(e.mul(panel, blocks), block), count * kRows);
         Value blockColumn = e.mul(block, 256);
-        return e.loop(
-            e.index(0), e.index(count), 1, outer,
-            [&](Value i, ValueRange inner) {
-              Value at = e.add(entry, e.mul(i, kRows));
-              Value columns =
-                  e.zextI32(e.loadVector(args.cherryColumns, at, kRows));
-              columns = clampToBlock(columns, blockColumn);
-              Value deltas =
-                  e.toF32(e.loadVector(args.cherryDeltas, at, kRows));
-              SmallVector<Value> result;
-              for (int64_t t = 0; t < tokens; ++t) {
-                Value x = vector::GatherOp::create(
-                    e, e.vec(kRows, e.getF32Type()), args.x,
-                    ValueRange{token(t), blockColumn}, columns, all, nothing);
-                result.push_back(multiplyAdd(deltas, x, inner[t]));
-              }
-              return result;
-            });
+        return e.loop(e.index(0), e.index(count), 1, outer,
+                      [&](Value i, ValueRange inner) {
+                        Value at = e.add(entry, e.mul(i, kRows));
+                        auto activations = slotActivations(at, blockColumn);
+                        Value deltas =
+                            e.toF32(e.loadVector(args.cherryDeltas, at, kRows));
+                        SmallVector<Value> result;
+                        for (int64_t t = 0; t < tokens; ++t)
+                          result.push_back(multiplyAdd(
+                              deltas, activations(token(t)), inner[t]));
+                        return result;
+                      });
       });
 }
 

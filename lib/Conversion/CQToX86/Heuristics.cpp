@@ -13,26 +13,38 @@ using namespace mlir::cq;
 using namespace mlir::cq::x86;
 
 int64_t mlir::cq::x86::maxTokensPerTile(ISA isa, ActivationMode mode,
-                                        LayoutKind layout) {
+                                        LayoutKind layout, bool unpacked) {
   // The f32 mode exists for accuracy checks; linear planes for interchange.
   if (mode == ActivationMode::F32 || layout == LayoutKind::Linear)
+    return 4;
+  // Sixteen rows times four: two loads of weights and four broadcasts for
+  // eight products.
+  if (unpacked && isa.numRegisters() == 16)
     return 4;
   return 8;
 }
 
+bool mlir::cq::x86::unpacksPanels(ActivationMode mode, LayoutKind layout,
+                                  unsigned bits, int64_t k, int64_t tokens) {
+  // From two tiles on it pays; the scratch has to stay in a core's L2.
+  return mode == ActivationMode::Int8 && layout == LayoutKind::Panel16 &&
+         bits < 8 && tokens >= 16 && 16 * k <= 256 * 1024;
+}
+
 TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
-                                 LayoutKind layout, const PanelUnit &unit,
-                                 int64_t tokens) {
+                                 LayoutKind layout, bool unpacked,
+                                 const PanelUnit &unit, int64_t tokens) {
   TilePlan plan;
   plan.tokens = tokens;
   // One token waits for memory: all sixteen rows of a cache line at once.
   // Several tokens need the registers: half a panel, an accumulator a token.
   bool fewRegisters = isa.numRegisters() == 16;
-  plan.rows = fewRegisters && tokens > 2 && layout == LayoutKind::Panel16
-                  ? isa.lanes()
-                  : 16;
+  plan.rows =
+      fewRegisters && !unpacked && tokens > 2 && layout == LayoutKind::Panel16
+          ? isa.lanes()
+          : 16;
   // A shift per quad is cheaper than an accumulator per token and shift class.
-  plan.inPlace = isa.hasDotProduct() && tokens <= 2;
+  plan.inPlace = isa.hasDotProduct() && tokens <= 2 && !unpacked;
   plan.chains = isa.hasDotProduct() && tokens == 1 ? 2 : 1;
   // Straight-line code that is long enough to hide the loop and short enough
   // for compile time: 32 quads for one token, 8 for several.

@@ -29,10 +29,16 @@ struct TilePlan {
 };
 
 /// The most tokens a tile of this kind of kernel takes.
-int64_t maxTokensPerTile(ISA isa, ActivationMode mode, LayoutKind layout);
+int64_t maxTokensPerTile(ISA isa, ActivationMode mode, LayoutKind layout,
+                         bool unpacked);
 
 TilePlan planTile(ISA isa, ActivationMode mode, LayoutKind layout,
-                  const PanelUnit &unit, int64_t tokens);
+                  bool unpacked, const PanelUnit &unit, int64_t tokens);
+
+/// Whether a panel is unpacked once into scratch memory, for all tokens, rather
+/// than in every tile. `tokens` may be ShapedType::kDynamic.
+bool unpacksPanels(ActivationMode mode, LayoutKind layout, unsigned bits,
+                   int64_t k, int64_t tokens);
 
 /// Multiplications below which a product is not worth waking a thread.
 int64_t parallelProductSize();

@@ -165,10 +165,13 @@ public:
   void emit();
 
 private:
-  void emitPanel(WeightReader &reader);
+  void emitPanel(WeightReader &reader, bool unpacked);
   /// Covers all tokens with tiles of at most `most`.
   void forTokens(int64_t most,
                  llvm::function_ref<void(Value token, int64_t tokens)> body);
+
+  /// The same for their cherries, if there are any.
+  void forCherryTokens(llvm::function_ref<void(Value, int64_t)> body);
 
   Emitter &e;
   const MatmulSpec &spec;
@@ -192,11 +195,12 @@ void MatmulKernel::forTokens(int64_t most,
   e.loop(whole, m, 1, [&](Value token) { body(token, 1); });
 }
 
-void MatmulKernel::emitPanel(WeightReader &reader) {
+void MatmulKernel::emitPanel(WeightReader &reader, bool unpacked) {
   const WeightSpec &weight = spec.weight;
-  forTokens(maxTokensPerTile(spec.isa, spec.mode, weight.layout.kind),
+  LayoutKind layout = weight.layout.kind;
+  forTokens(maxTokensPerTile(spec.isa, spec.mode, layout, unpacked),
             [&](Value token, int64_t tokens) {
-              TilePlan plan = planTile(spec.isa, spec.mode, weight.layout.kind,
+              TilePlan plan = planTile(spec.isa, spec.mode, layout, unpacked,
                                        reader.unit(), tokens);
               MicroTile tile(e, spec, args, reader, plan);
               // A real loop over row halves: unrolled, LLVM would keep every
@@ -207,16 +211,28 @@ void MatmulKernel::emitPanel(WeightReader &reader) {
               else
                 tile.emit(token, e.index(0));
             });
-  if (weight.cherries.form != CherryForm::None)
-    forTokens(4, [&](Value token, int64_t tokens) {
+  if (!unpacked)
+    forCherryTokens([&](Value token, int64_t tokens) {
       emitCherries(e, spec, args, reader, token, tokens);
     });
+}
+
+void MatmulKernel::forCherryTokens(
+    llvm::function_ref<void(Value, int64_t)> body) {
+  if (spec.weight.cherries.form != CherryForm::None)
+    forTokens(4, body);
 }
 
 void MatmulKernel::emit() {
   SmallVector<Segment> segments = segmentsOf(spec.weight);
   for (const Segment &segment : segments) {
-    auto reader = WeightReader::create(e, spec.weight, segment, spec.isa, args);
+    bool unpacked = unpacksPanels(spec.mode, spec.weight.layout.kind,
+                                  segment.bits, spec.weight.k, spec.m);
+    auto reader =
+        unpacked
+            ? WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
+                                           args)
+            : WeightReader::create(e, spec.weight, segment, spec.isa, args);
     Value lower = args.begin, upper = args.end;
     if (segments.size() > 1) {
       Value first = e.index(segment.panelBegin);
@@ -225,7 +241,18 @@ void MatmulKernel::emit() {
     }
     e.loop(lower, upper, 1, [&](Value panel) {
       reader->setPanel(panel);
-      emitPanel(*reader);
+      emitPanel(*reader, unpacked);
+    });
+    if (!unpacked)
+      continue;
+    // Of many tokens a few at a time, for all panels: cherries read activations
+    // here and there, and those of a few tokens stay in L1.
+    auto stored = WeightReader::create(e, spec.weight, segment, spec.isa, args);
+    forCherryTokens([&](Value token, int64_t tokens) {
+      e.loop(lower, upper, 1, [&](Value panel) {
+        stored->setPanel(panel);
+        emitCherries(e, spec, args, *stored, token, tokens);
+      });
     });
   }
 }

@@ -7,8 +7,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "WeightReader.h"
+#include "UnpackUnit.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -79,14 +81,21 @@ public:
 
   Value loadVector(Value column, int64_t offset, unsigned vector,
                    Value lane) override {
+    return loadStored(unit(), column, offset, vector, lane);
+  }
+
+protected:
+  Value loadStored(const PanelUnit &stored, Value column, int64_t offset,
+                   unsigned vector, Value lane) {
     // Units follow one another, so a column is a fixed number of bytes.
-    int64_t bytesPerColumn = unit().vectors * 64 / unit().columns();
+    int64_t bytesPerColumn = stored.vectors * 64 / stored.columns();
     Value at = e.add(codeBase, e.mul(column, bytesPerColumn));
     at = e.add(at, e.mul(lane, 4));
     at = e.add(at, offset * bytesPerColumn + 64 * int64_t(vector));
     return e.loadVector(args.codes, at, isa.vectorBytes());
   }
 
+public:
   Value loadScales(Value group, Value lane) override {
     return e.toF32(
         e.loadVector(args.scales, scaleIndex(group, lane), isa.lanes()));
@@ -101,6 +110,53 @@ private:
     return e.add(e.add(scaleBase, e.mul(group, strides.group)), lane);
   }
   Value codeBase, scaleBase;
+};
+
+/// panel16 for many tokens: setPanel writes the codes of the whole panel in the
+/// order of an 8-bit panel, so that tiles only load them.
+class UnpackedReader : public PanelReader {
+public:
+  UnpackedReader(Emitter &e, const WeightSpec &spec, const Segment &segment,
+                 ISA isa, const KernelArgs &args)
+      : PanelReader(e, spec, segment, isa, args),
+        stored(PanelUnit::get(segment.bits)) {
+    int64_t columns = llvm::alignTo(spec.k, stored.columns());
+    scratch = memref::AllocaOp::create(
+        e, MemRefType::get({16 * columns}, e.getI8Type()),
+        e.getI64IntegerAttr(64));
+    unitTable = &PanelUnit::get(8);
+  }
+
+  void setPanel(Value newPanel) override {
+    PanelReader::setPanel(newPanel);
+    SmallVector<Field> fields =
+        planFields(stored, segmentScheme.maxCode(), isa, /*inPlace=*/false);
+    e.loop(e.index(0), e.index(llvm::alignTo(spec.k, stored.columns())),
+           stored.columns(), [&](Value column) {
+             for (unsigned lane = 0; lane < 16; lane += isa.lanes())
+               unpack(fields, column, e.index(lane));
+           });
+  }
+
+  Value loadVector(Value column, int64_t offset, unsigned vector,
+                   Value lane) override {
+    Value at = e.add(e.add(e.mul(column, 16), e.mul(lane, 4)), offset * 16);
+    return e.loadVector(scratch, at, isa.vectorBytes());
+  }
+
+private:
+  void unpack(ArrayRef<Field> fields, Value column, Value lane) {
+    SmallVector<Value> vectors;
+    for (unsigned v = 0; v < stored.vectors; ++v)
+      vectors.push_back(loadStored(stored, column, 0, v, lane));
+    for (const Field &field : fields)
+      e.store(emitField(e, field, vectors), scratch,
+              e.add(e.add(e.mul(column, 16), e.mul(lane, 4)),
+                    64 * int64_t(field.quad)));
+  }
+
+  const PanelUnit &stored;
+  Value scratch;
 };
 
 /// linear: codes of 16 rows are brought into the order of an 8-bit panel first,
@@ -183,4 +239,11 @@ WeightReader::create(Emitter &e, const WeightSpec &spec, const Segment &segment,
   if (spec.layout.kind == LayoutKind::Linear)
     return std::make_unique<LinearReader>(e, spec, segment, isa, args);
   return std::make_unique<PanelReader>(e, spec, segment, isa, args);
+}
+
+std::unique_ptr<WeightReader>
+WeightReader::createUnpacked(Emitter &e, const WeightSpec &spec,
+                             const Segment &segment, ISA isa,
+                             const KernelArgs &args) {
+  return std::make_unique<UnpackedReader>(e, spec, segment, isa, args);
 }

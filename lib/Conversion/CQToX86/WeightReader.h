@@ -46,6 +46,11 @@ public:
                                               const WeightSpec &spec,
                                               const Segment &segment, ISA isa,
                                               const KernelArgs &args);
+  /// The same, but a panel's codes are unpacked into scratch memory by
+  /// setPanel, one byte each: for products of many tokens.
+  static std::unique_ptr<WeightReader>
+  createUnpacked(Emitter &e, const WeightSpec &spec, const Segment &segment,
+                 ISA isa, const KernelArgs &args);
   virtual ~WeightReader() = default;
 
   /// Moves to a panel, counted from the segment's first.

@@ -236,7 +236,8 @@ TEST_P(MatmulKernel, MixedRowsEqualReference) {
                 kind, n, bits);
         MatmulCase c;
         c.weight = makeWeight(n, k, scheme, layout, cherriesOf(turn, k), turn);
-        int64_t tokens = turn % 3 == 0 ? 1 : turn % 3 == 1 ? 3 : 11;
+        const int64_t tokenCounts[] = {1, 3, 11, 18, 16};
+        int64_t tokens = tokenCounts[turn % 5];
         c.spec = {c.weight.spec,
                   turn % 4 == 3 ? ActivationMode::F32 : ActivationMode::Int8,
                   turn % 7 == 0 ? ShapedType::kDynamic : tokens, GetParam()};
@@ -279,7 +280,7 @@ TEST_P(MatmulKernel, DamagedRowOrdersStayInside) {
 TEST_P(MatmulKernel, ExtremeCodesDoNotSaturate) {
   std::vector<MatmulCase> cases;
   for (unsigned bits : {2u, 3u, 4u, 5u, 6u, 8u})
-    for (int64_t tokens : {1, 8}) {
+    for (int64_t tokens : {1, 8, 16}) {
       Scheme scheme{bits, 128, Grid::Affine, ScaleType::F32};
       MatmulCase c = makeCase(GetParam(), scheme, ActivationMode::Int8, 16, 256,
                               tokens, false, LayoutKind::Panel16, {}, bits);
