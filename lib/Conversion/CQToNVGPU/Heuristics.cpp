@@ -53,7 +53,8 @@ KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
   while (options.tokens < 64 && (tokens <= 0 || options.tokens < tokens))
     options.tokens *= 2;
   options.warpsN = 4;
-  options.warpsK = units >= 2 ? 2 : 1;
+  // Stages of 64 tokens fill 32 KiB for every warp that shares the columns.
+  options.warpsK = units >= 2 && options.tokens < 64 ? 2 : 1;
   options.tiles = 1;
   if (tokens <= 0 || tokens > 64) {
     // Enough products for every weight that is unpacked.
