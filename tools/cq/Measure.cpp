@@ -188,9 +188,7 @@ struct Setup {
     }
     QuantizerKind quantizer = gram ? QuantizerKind::GPTQ : QuantizerKind::RTN;
     if (choices.empty())
-      choices = defaultChoices(quantizer, quantizer == QuantizerKind::GPTQ
-                                              ? CherryCriterion::QuantError
-                                              : CherryCriterion::Magnitude);
+      choices = defaultChoices(quantizer, CherryCriterion::Magnitude);
     choices = llvm::cantFail(withRowShares(std::move(choices), shares()));
     if (probes.empty()) {
       StorageChoice probe;

@@ -142,9 +142,11 @@ private:
     bool gram = reader != nullptr;
     for (const std::string &name : names)
       gram = gram && reader->hasGram(name);
-    std::vector<StorageChoice> list = defaultChoices(
-        gram ? QuantizerKind::GPTQ : QuantizerKind::RTN,
-        gram ? CherryCriterion::QuantError : CherryCriterion::Magnitude);
+    // Solved plans were better with cherries by magnitude, uniform ones by
+    // quantization error (docs/Results.md).
+    std::vector<StorageChoice> list =
+        defaultChoices(gram ? QuantizerKind::GPTQ : QuantizerKind::RTN,
+                       CherryCriterion::Magnitude);
     // Groups of 64 and weights without cherries lie close by: shares between
     // the usual choices are enough, and each costs a quantization.
     std::vector<StorageChoice> usual;
