@@ -95,9 +95,10 @@ private:
 } // namespace
 
 void Pipeline::copyPiece(Value token, Value from, Value row, Value column) {
-  // Tokens and columns that do not exist are zeros.
+  // Tokens and columns that do not exist are zeros: those of a unit that is cut
+  // off, and those of units that the last step's warps have none of.
   Value exists = b.less(token, frame.tokens);
-  if (spec.k % columns != 0)
+  if (spec.k % columns != 0 || units % options.warpsK != 0)
     exists = b.both(exists, b.less(from, b.index(spec.k)));
   if (!copiesAsynchronously(spec)) {
     auto type = VectorType::get({8}, b.floatType(spec.compute));
