@@ -26,4 +26,4 @@ for chip, compute, cherries in [("sm_80", "f16", "none"), ("sm_90a", "bf16", "sl
                     or k["shared_bytes"] + k["static_shared_bytes"] > SHARED):
                 bad.append(f"{chip} {k['name']}: {k['registers']} registers (of {registers}), spills {k['spill_bytes']}, "
                            f"stack {k['stack_bytes']}, shared {k['shared_bytes']}")
-sys.exit("\n".join(bad))
+sys.exit("\n".join(bad) or 0)

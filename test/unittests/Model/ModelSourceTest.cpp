@@ -179,7 +179,7 @@ TEST(ModelSource, HuggingFaceVariants) {
                  "biases");
   EXPECT_MESSAGE(
       write(tinyConfig("llama", ",\"quantization_config\":{}"), false, false),
-      "quantized already");
+      "quantized in a way that is not read");
   EXPECT_MESSAGE(
       write(replaced(tinyConfig("llama"), "silu", "gelu"), false, false),
       "'gelu'");
