@@ -272,6 +272,31 @@ int64_t TunedWeight::changedCodes() const {
   return changed;
 }
 
+TunedWeight::State TunedWeight::state() {
+  State result;
+  if (!latent.empty())
+    result.codes = quantized.codes;
+  result.rest = {{"scales", scales},
+                 {"scale_mean", scaleMoments.mean},
+                 {"scale_square", scaleMoments.square},
+                 {"cherries", values},
+                 {"cherry_mean", valueMoments.mean},
+                 {"cherry_square", valueMoments.square},
+                 {"latent", latent},
+                 {"latent_mean", latentMoments.mean},
+                 {"latent_square", latentMoments.square}};
+  llvm::erase_if(result.rest,
+                 [](const auto &part) { return part.second.empty(); });
+  return result;
+}
+
+std::vector<uint8_t> TunedWeight::maxCodes() const {
+  std::vector<uint8_t> result(quantized.n);
+  for (int64_t row = 0; row < quantized.n; ++row)
+    result[row] = static_cast<uint8_t>(quantized.schemeOf(row).maxCode());
+  return result;
+}
+
 double mlir::cq::learningRateFactor(int64_t step, int64_t steps, double floor) {
   double warmUp = std::max<double>(1, 0.05 * static_cast<double>(steps));
   double at = static_cast<double>(step);

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CalibrationTextArguments.h"
+#include "SavePoints.h"
 #include "Verbs.h"
 #include "cq/Execution/Calibration.h"
 #include "cq/Execution/LanguageModel.h"
@@ -16,9 +17,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
-#include <atomic>
 #include <chrono>
 #include <cmath>
 
@@ -81,8 +80,6 @@ static cl::opt<std::string>
 static cl::opt<bool> noCache("no-cache",
                              cl::desc("Compile anew, leave the cache alone"),
                              cl::sub(command), cl::cat(options));
-
-static std::atomic<bool> stopAsked{false};
 
 /// [first, last) of the sequences.
 static llvm::Expected<std::pair<int64_t, int64_t>> getPart(int64_t count) {
@@ -252,23 +249,11 @@ static Error run() {
   sums.provenance = std::move(*provenance);
   sums.provenance.data[0].sequences = done;
 
-  using Clock = std::chrono::steady_clock;
-  auto seconds = [](Clock::duration duration) {
-    return std::chrono::duration<double>(duration).count();
-  };
-  auto start = Clock::now(), saved = start;
-  double saving = 0; // what the last save took: at most a twentieth of the time
-  auto save = [&]() -> Error {
-    auto begin = Clock::now();
-    Error error = sums.write(partial);
-    saved = Clock::now();
-    saving = seconds(saved - begin);
-    return error;
-  };
-  llvm::sys::SetInterruptFunction([] { stopAsked = true; });
+  auto start = std::chrono::steady_clock::now();
   {
+    tool::SavePoints points(saveEvery, [&] { return sums.write(partial); });
     Progress progress(llvm::errs(), "calibrating", count - done);
-    for (; done < count;) {
+    while (done < count) {
       if (Error error = calibration->add(text->sequences[first + done]))
         return error;
       sums.provenance.data[0].sequences = ++done;
@@ -278,27 +263,18 @@ static Error run() {
               .str());
       if (done == count)
         break;
-      bool stop = stopAsked;
-      if (stop || seconds(Clock::now() - saved) >=
-                      std::max<double>(saveEvery, 20 * saving)) {
-        // A signal while a file is written takes the file with it: once more.
-        if (Error error = save()) {
-          llvm::consumeError(std::move(error));
-          if (Error again = save())
-            return again;
-        }
-      }
-      if (stop || stopAsked) {
-        if (!stop)
-          if (Error error = save())
-            return error;
+      auto stop = points.shouldStop();
+      if (!stop)
+        return stop.takeError();
+      if (*stop)
         return fail("interrupted after " + llvm::Twine(done) + " of " +
                     llvm::Twine(count) +
                     " sequences; the same command goes on from " + partial);
-      }
     }
   }
-  double elapsed = seconds(Clock::now() - start);
+  double elapsed =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
   calibration->measureZScores();
   if (Error error = sums.write(output))
     return error;

@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CalibrationTextArguments.h"
+#include "SavePoints.h"
 #include "Verbs.h"
 #include "cq/Execution/LanguageModel.h"
 #include "cq/Execution/ObservedModel.h"
@@ -24,9 +25,11 @@
 #include "cq/Support/OutputFolder.h"
 #include "cq/Support/Progress.h"
 #include "cq/Tuning/TunedModel.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir::cq;
@@ -84,6 +87,13 @@ static cl::opt<double>
 static cl::opt<double> rateFloor("rate-floor", cl::init(0.1),
                                  cl::desc("Where the cosine schedule ends"),
                                  cl::sub(command), cl::cat(options));
+static cl::opt<bool> fresh("fresh",
+                           cl::desc("Do not go on from an interrupted tuning"),
+                           cl::sub(command), cl::cat(options));
+static cl::opt<double> saveEvery(
+    "save-every", cl::init(300), cl::value_desc("seconds"),
+    cl::desc("How often the training is saved, to go on from (default 300)"),
+    cl::sub(command), cl::cat(options));
 static cl::opt<unsigned> threads("threads", cl::init(0),
                                  cl::desc("CPU threads (default: all)"),
                                  cl::sub(command), cl::cat(options));
@@ -96,6 +106,20 @@ namespace {
 struct Sequence {
   std::vector<int32_t> tokens;
   std::vector<float> reference; ///< [tokens, width] final hidden states
+};
+
+/// What a model is trained on, and by which options.
+struct Lesson {
+  std::vector<Sequence> sequences;
+  std::string textName;
+  /// Hash of everything that the result is a function of.
+  std::string request;
+};
+
+/// Where an interrupted run stands.
+struct Standing {
+  int64_t steps = 0;
+  double before = 0; ///< divergence of what is held out, at the start
 };
 
 /// Final hidden states of the unquantized model, kept on disk: they take as
@@ -193,9 +217,27 @@ static llvm::Error checkOptions() {
   return llvm::Error::success();
 }
 
+/// Of options, text and both models: a run goes on only with the same.
+static llvm::Expected<std::string>
+hashRequest(const tool::CalibrationText &text, llvm::StringRef reference) {
+  auto archive =
+      llvm::MemoryBuffer::getFile(inFolder(input, "model.safetensors"));
+  auto plan = llvm::MemoryBuffer::getFile(inFolder(input, "plan.json"));
+  if (!archive || !plan)
+    return llvm::createStringError("cannot read the files of " + input);
+  std::string numbers;
+  llvm::raw_string_ostream(numbers)
+      << llvm::formatv("{0} {1} {2} {3} {4:e17} {5:e17} {6:e17} {7:e17} "
+                       "{8:e17}",
+                       train, batch, epochs, heldOut, scaleRate.getValue(),
+                       cherryRate.getValue(), weightRate.getValue(),
+                       normRate.getValue(), rateFloor.getValue());
+  return hashKey({"tuning 1", numbers, text.hash(), reference,
+                  (*plan)->getBuffer(), (*archive)->getBuffer()});
+}
+
 /// The sequences with what the unquantized model makes of them.
-static llvm::Expected<std::vector<Sequence>>
-readSequences(int64_t tokens, std::string &textName) {
+static llvm::Expected<Lesson> readLesson(int64_t tokens) {
   LanguageModelOptions modelOptions;
   modelOptions.threads = threads;
   auto reference = LanguageModel::load(against, modelOptions);
@@ -207,27 +249,72 @@ readSequences(int64_t tokens, std::string &textName) {
                   : textArguments.write(**reference, tokens);
   if (!text)
     return text.takeError();
-  textName = text->name;
-  std::vector<Sequence> sequences;
+  auto request = hashRequest(*text, (*reference)->fingerprint());
+  if (!request)
+    return request.takeError();
+  Lesson lesson{{}, text->name, std::move(*request)};
   Progress progress(llvm::errs(), "reading what the unquantized model says",
                     static_cast<int64_t>(text->sequences.size()));
   for (std::vector<int32_t> &ids : text->sequences) {
     auto states = referenceStates(**reference, ids);
     if (!states)
       return states.takeError();
-    sequences.push_back({std::move(ids), std::move(*states)});
+    lesson.sequences.push_back({std::move(ids), std::move(*states)});
     progress.advance("sequence");
   }
-  return sequences;
+  return lesson;
 }
 
-static llvm::Error trainOn(llvm::ArrayRef<Sequence> sequences, Trainer &trainer,
-                           TunedModel &tuned) {
+static std::string partialPath() {
+  return llvm::StringRef(output).rtrim('/').str() + ".partial";
+}
+
+/// Where the same run stopped, with `tuned` as it was then; nothing was done
+/// yet where there is no such file.
+static llvm::Expected<Standing> goOn(TunedModel &tuned, llvm::StringRef request,
+                                     int64_t steps) {
+  Standing standing;
+  std::string path = partialPath();
+  if (fresh || !llvm::sys::fs::exists(path))
+    return standing;
+  auto refuse = [&](const llvm::Twine &why) {
+    return llvm::createStringError(
+        why + "; finish that tuning, or start anew with --fresh");
+  };
+  // What it was made with first: another plan's tensors do not fit either.
+  if (auto file = ParameterArchive::open(path);
+      file && (*file)->metadata("request").value_or("") != request)
+    return refuse(path +
+                  " was made with other options, another text or other models");
+  else if (!file)
+    return refuse(llvm::toString(file.takeError()));
+  auto notes = tuned.restoreState(path, {"steps", "before"});
+  if (!notes)
+    return refuse(llvm::toString(notes.takeError()));
+  if (!llvm::to_integer((*notes)[0], standing.steps) || standing.steps < 1 ||
+      standing.steps >= steps || !llvm::to_float((*notes)[1], standing.before))
+    return refuse(path + " names no step of this run");
+  llvm::errs() << "going on after step " << standing.steps << " of " << steps
+               << " (" << path << ")\n";
+  return standing;
+}
+
+static llvm::Error trainOn(llvm::ArrayRef<Sequence> sequences,
+                           llvm::StringRef request, Trainer &trainer,
+                           TunedModel &tuned, Standing standing) {
   int64_t count = static_cast<int64_t>(sequences.size());
   int64_t stepsPerEpoch = (count + batch - 1) / batch;
   int64_t steps = stepsPerEpoch * epochs;
-  Progress progress(llvm::errs(), "tuning", steps);
-  for (int64_t step = 1; step <= steps; ++step) {
+  int64_t done = standing.steps;
+  tool::SavePoints points(saveEvery, [&] {
+    return tuned.saveState(
+        partialPath(),
+        {{"request", request.str()},
+         {"steps", std::to_string(done)},
+         {"before", llvm::formatv("{0:e17}", standing.before).str()}});
+  });
+  Progress progress(llvm::errs(), "tuning", steps - done);
+  for (int64_t step = done + 1; step <= steps; ++step) {
     int64_t begin = (step - 1) % stepsPerEpoch * batch;
     int64_t end = std::min(count, begin + batch);
     double sum = 0;
@@ -242,6 +329,17 @@ static llvm::Error trainOn(llvm::ArrayRef<Sequence> sequences, Trainer &trainer,
     progress.advance(
         "step",
         llvm::formatv("KL divergence {0:f4}", sum / double(end - begin)).str());
+    done = step;
+    if (step == steps)
+      break;
+    auto stop = points.shouldStop();
+    if (!stop)
+      return stop.takeError();
+    if (*stop)
+      return llvm::createStringError("interrupted after " + llvm::Twine(done) +
+                                     " of " + llvm::Twine(steps) +
+                                     " steps; the same command goes on from " +
+                                     partialPath());
   }
   return llvm::Error::success();
 }
@@ -277,64 +375,71 @@ static llvm::Error tuneInto(llvm::StringRef folder) {
       [&](llvm::StringRef name) { return trained.contains(name); }, tuning);
   if (!tuned)
     return tuned.takeError();
+  auto lesson = readLesson((*model)->tokens());
+  if (!lesson)
+    return lesson.takeError();
+  llvm::ArrayRef<Sequence> sequences = lesson->sequences;
+  int64_t count = static_cast<int64_t>(sequences.size()) - heldOut;
+  if (count <= 0)
+    return llvm::createStringError(
+        "the text has " + llvm::Twine(sequences.size()) + " sequences of " +
+        llvm::Twine((*model)->tokens()) + " tokens and --held-out=" +
+        llvm::Twine(heldOut) + " leaves none to train on; give a longer text");
+  int64_t steps = (count + batch - 1) / batch * epochs;
+  auto standing = goOn(**tuned, lesson->request, steps);
+  if (!standing)
+    return standing.takeError();
   for (const TunedModel::Parameter &parameter : (*tuned)->parameters())
     if (llvm::Error error =
             (*model)->setParameter(parameter.name, parameter.values.data()))
       return error;
 
-  std::string textName;
-  auto all = readSequences((*model)->tokens(), textName);
-  if (!all)
-    return all.takeError();
-  if (static_cast<int64_t>(all->size()) <= heldOut)
-    return llvm::createStringError(
-        "the text has " + llvm::Twine(all->size()) + " sequences of " +
-        llvm::Twine((*model)->tokens()) + " tokens and --held-out=" +
-        llvm::Twine(heldOut) + " leaves none to train on; give a longer text");
-  llvm::ArrayRef<Sequence> sequences = *all;
   llvm::ArrayRef<Sequence> kept = sequences.take_back(heldOut);
   Trainer trainer(**model, **tuned);
-  llvm::Expected<double> before = trainer.measure(kept);
-  if (!before)
-    return before.takeError();
-  if (llvm::Error error =
-          trainOn(sequences.drop_back(heldOut), trainer, **tuned))
+  if (standing->steps == 0) {
+    llvm::Expected<double> before = trainer.measure(kept);
+    if (!before)
+      return before.takeError();
+    standing->before = *before;
+  }
+  if (llvm::Error error = trainOn(sequences.drop_back(heldOut), lesson->request,
+                                  trainer, **tuned, *standing))
     return error;
+  double before = standing->before;
   llvm::Expected<double> after = trainer.measure(kept);
   if (!after)
     return after.takeError();
 
   llvm::outs() << llvm::formatv(
-      "text           {0}, {1} sequences of {2} tokens, {3} passes\n", textName,
-      all->size() - heldOut, (*model)->tokens(), epochs);
+      "text           {0}, {1} sequences of {2} tokens, {3} passes\n",
+      lesson->textName, count, (*model)->tokens(), epochs);
   if (heldOut)
     llvm::outs() << llvm::formatv(
         "KL divergence  {0:f4} -> {1:f4} on {2} other sequences, f32 "
         "activations\n",
-        *before, *after, heldOut);
+        before, *after, heldOut);
   if (train == "all")
     llvm::outs() << llvm::formatv("codes          {0} of {1} changed\n",
                                   formatCount((*tuned)->changedCodes()),
                                   formatCount((*tuned)->trainedCodes()));
-  if (*after > *before)
+  if (*after > before)
     llvm::errs() << "warning: tuning did not help; try lower rates (--scale-"
                     "rate, --weight-rate) or more text\n";
   if (llvm::Error error = copyCompanions(folder))
     return error;
-  llvm::json::Object record{
-      {"text", textName},
-      {"sequences", static_cast<int64_t>(all->size()) - heldOut},
-      {"epochs", epochs.getValue()},
-      {"batch", batch.getValue()},
-      {"train", train.getValue()},
-      {"scale_rate", scaleRate.getValue()},
-      {"cherry_rate", cherryRate.getValue()},
-      {"weight_rate", weightRate.getValue()},
-      {"norm_rate", normRate.getValue()},
-      {"held_out", heldOut.getValue()},
-      {"kl_divergence_before", *before},
-      {"kl_divergence_after", *after},
-      {"changed_codes", (*tuned)->changedCodes()}};
+  llvm::json::Object record{{"text", lesson->textName},
+                            {"sequences", count},
+                            {"epochs", epochs.getValue()},
+                            {"batch", batch.getValue()},
+                            {"train", train.getValue()},
+                            {"scale_rate", scaleRate.getValue()},
+                            {"cherry_rate", cherryRate.getValue()},
+                            {"weight_rate", weightRate.getValue()},
+                            {"norm_rate", normRate.getValue()},
+                            {"held_out", heldOut.getValue()},
+                            {"kl_divergence_before", before},
+                            {"kl_divergence_after", *after},
+                            {"changed_codes", (*tuned)->changedCodes()}};
   if (llvm::Error error = writeFileAtomically(
           inFolder(folder, "tuning.json"),
           llvm::formatv("{0:2}\n", llvm::json::Value(std::move(record))).str()))
@@ -351,7 +456,10 @@ static llvm::Error run() {
     return folder.takeError();
   if (llvm::Error error = tuneInto(folder->path()))
     return error;
-  return folder->commit();
+  if (llvm::Error error = folder->commit())
+    return error;
+  (void)llvm::sys::fs::remove(partialPath());
+  return llvm::Error::success();
 }
 
 tool::Verb tool::tuneVerb() { return {&command, &options, &run}; }

@@ -65,8 +65,20 @@ public:
   /// The archive with the planes as they are now; the rest is copied.
   llvm::Error write(llvm::StringRef path) const;
 
+  /// The state of training after a step, to go on from: safetensors, a tensor
+  /// for each number that steps change, `notes` in the metadata.
+  using Notes = std::vector<std::pair<std::string, std::string>>;
+  llvm::Error saveState(llvm::StringRef path, const Notes &notes);
+  /// Takes a saved state, where `path` is one of this model's; the notes' texts
+  /// follow in the order of `keys`. Error: tensors that are not there, have
+  /// another size or cannot be.
+  llvm::Expected<std::vector<std::string>>
+  restoreState(llvm::StringRef path, llvm::ArrayRef<llvm::StringRef> keys);
+
 private:
   TunedModel() = default;
+  struct StateTensor;
+  std::vector<StateTensor> stateTensors();
   llvm::Error load(const PlanEntry &entry, const ParameterArchive *unquantized,
                    bool isTrained);
 

@@ -58,6 +58,16 @@ public:
   /// Codes that differ from those at the start.
   int64_t changedCodes() const;
 
+  /// Everything that steps change, gradients apart: what a run that goes on
+  /// later has to find again.
+  struct State {
+    llvm::MutableArrayRef<uint8_t> codes; ///< empty where they do not train
+    std::vector<std::pair<llvm::StringRef, llvm::MutableArrayRef<float>>> rest;
+  };
+  State state();
+  /// The largest code of each stored row.
+  std::vector<uint8_t> maxCodes() const;
+
 private:
   TunedWeight() = default;
   void collectCherries();
