@@ -117,6 +117,15 @@ def groups():
         yield line(3, group, grid="affine", quantizer="gptq", stats="full")
 
 
+def row_widths():
+    """Many rows at one bit more or few at many more, the same bits in all (b_H of HIRO)."""
+    for rows in ("1/2:3", "1/4:4", "1/12:8"):
+        base = line(2, 128, quantizer="gptq", form="slot", criterion="magnitude", stats="full",
+                    name=f"b2-g128 gptq + 1/256 slot by magnitude, {rows.split(':')[0]} of the rows at "
+                         f"{rows.split(':')[1]} bits")
+        yield dataclasses.replace(base, quantize=dict(base.quantize, rows=rows))
+
+
 def activations():
     """What int8 activations cost."""
     for bits, mode in itertools.product((8, 4, 3), ("f32", "int8")):
@@ -216,4 +225,4 @@ def levels():
 
 
 EXPERIMENTS = {function.__name__.replace("_", "-"): function for function in
-               (data_free, quantizers, criteria, forms, groups, activations, tuning, budgets, files, pairs, levels)}
+               (data_free, quantizers, criteria, forms, groups, row_widths, activations, tuning, budgets, files, pairs, levels)}

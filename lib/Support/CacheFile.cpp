@@ -10,6 +10,7 @@
 #include "cq/Support/AtomicFile.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
@@ -45,6 +46,19 @@ std::string mlir::cq::hashKey(llvm::ArrayRef<llvm::StringRef> parts) {
     hash.update(part);
   }
   return llvm::toHex(hash.final(), /*LowerCase=*/true);
+}
+
+std::string mlir::cq::fileIdentity(llvm::StringRef path) {
+  if (path.empty())
+    return "";
+  llvm::SmallString<128> absolute(path);
+  (void)llvm::sys::fs::make_absolute(absolute);
+  llvm::sys::fs::file_status status;
+  if (llvm::sys::fs::status(path, status))
+    return absolute.str().str();
+  return llvm::formatv(
+      "{0} {1} {2}", absolute, status.getSize(),
+      status.getLastModificationTime().time_since_epoch().count());
 }
 
 static llvm::SmallString<128> pathOf(llvm::StringRef kind,

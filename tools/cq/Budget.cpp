@@ -13,9 +13,9 @@
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir::cq;
 namespace cl = llvm::cl;
@@ -80,18 +80,10 @@ tool::BudgetOptions::BudgetOptions(cl::SubCommand &command,
                      cl::desc("Leave interactions of a block's layers out"),
                      cl::sub(command), cl::cat(category)) {}
 
-/// Path, size and time of a file, so that a changed file is another one.
-static std::string describe(llvm::StringRef path) {
-  if (path.empty())
-    return "";
-  llvm::SmallString<128> absolute(path);
-  (void)llvm::sys::fs::make_absolute(absolute);
-  llvm::sys::fs::file_status status;
-  if (llvm::sys::fs::status(path, status))
-    return absolute.str().str();
-  return llvm::formatv(
-      "{0} {1} {2}", absolute, status.getSize(),
-      status.getLastModificationTime().time_since_epoch().count());
+void tool::BudgetOptions::adviseStatistics() {
+  llvm::errs() << "note: without data all that is known of a weight is its "
+                  "numbers; --calibrate (or --text=FILE) measures the model "
+                  "first, and the same bytes are spent far better\n";
 }
 
 std::string tool::BudgetOptions::lossesPath(llvm::StringRef archive,
@@ -102,7 +94,8 @@ std::string tool::BudgetOptions::lossesPath(llvm::StringRef archive,
   llvm::sys::path::append(path, "losses");
   (void)llvm::sys::fs::create_directories(path);
   llvm::sys::path::append(
-      path, hashKey({describe(archive), describe(stats), loss}) + ".jsonl");
+      path,
+      hashKey({fileIdentity(archive), fileIdentity(stats), loss}) + ".jsonl");
   return path.str().str();
 }
 

@@ -20,6 +20,9 @@ struct BudgetOptions {
   BudgetOptions(llvm::cl::SubCommand &command,
                 llvm::cl::OptionCategory &category);
 
+  /// Says that a budget is spent better by what is known of the model.
+  static void adviseStatistics();
+
   bool given() const { return !bpw.empty() || !size.empty(); }
   /// Options of cq-quantize: bpw, losses, … Where no measurement file is named,
   /// one in the cache folder belongs to this archive and these statistics, so

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Budget.h"
+#include "StatisticsArguments.h"
 #include "Verbs.h"
 #include "cq/Solver/RatioPlan.h"
 #include "cq/Support/Progress.h"
@@ -33,9 +34,7 @@ static cl::opt<std::string>
            cl::desc("Write the plan here, for editing and for cq quantize "
                     "--plan"),
            cl::sub(command), cl::cat(options));
-static cl::opt<std::string> stats("stats", cl::value_desc("file"),
-                                  cl::desc("Statistics of `cq calibrate`"),
-                                  cl::sub(command), cl::cat(options));
+static tool::StatisticsArguments statistics(command, options);
 static cl::opt<std::string>
     outer("outer",
           cl::desc("Embeddings and the head: a choice, or `solve` (default: "
@@ -98,7 +97,7 @@ static void printSums(const Plan &plan) {
   llvm::outs() << '\n';
   for (const auto &[what, sum] : sums)
     llvm::outs() << llvm::formatv(
-        "  {0}  {1,4} weights matrices, {2} weights\n", what, sum.first,
+        "  {0}  {1,4} weight matrices, {2} weights\n", what, sum.first,
         formatCount(sum.second));
   PlanTotals totals = plan.totals();
   llvm::outs() << llvm::formatv(
@@ -166,6 +165,8 @@ static llvm::Error printCurve(const Plan &plan) {
 }
 
 static llvm::Error run() {
+  if (llvm::Error error = statistics.check())
+    return error;
   if (!budget.given())
     return llvm::createStringError(
         "give a budget: --bpw=3.25 (bits per weight) or --size=60MB");
@@ -173,6 +174,11 @@ static llvm::Error run() {
   if (!module)
     return module.takeError();
   std::string archive = module->archivePath();
+  auto stats = statistics.find(input, archive);
+  if (!stats)
+    return stats.takeError();
+  if (stats->empty())
+    tool::BudgetOptions::adviseStatistics();
 
   llvm::SmallString<128> planPath(output);
   if (output.empty())
@@ -184,13 +190,13 @@ static llvm::Error run() {
     if (output.empty())
       llvm::sys::fs::remove(planPath);
   });
-  auto text = budget.pipelineOptions(archive, stats, overrides);
+  auto text = budget.pipelineOptions(archive, *stats, overrides);
   if (!text)
     return text.takeError();
   for (auto [name, value] :
        {std::pair<llvm::StringRef, llvm::StringRef>("outer", outer),
         {"keep", keep},
-        {"stats", stats},
+        {"stats", *stats},
         {"parameters", archive},
         {"plan-out", planPath},
         {"plan-only", "true"},

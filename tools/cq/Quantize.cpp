@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Budget.h"
+#include "StatisticsArguments.h"
 #include "Verbs.h"
 #include "cq/Import/ModelFolder.h"
 #include "cq/Model/Parameters.h"
@@ -109,11 +110,7 @@ static cl::opt<std::string>
     overrides("override",
               cl::desc("REGEX:SCHEME,… e.g. attn_v:b4-g64-symmetric-f16"),
               cl::sub(command), cl::cat(options));
-static cl::opt<std::string>
-    stats("stats", cl::value_desc("file"),
-          cl::desc("Statistics of `cq calibrate`: better codes and cherries at "
-                   "the same size"),
-          cl::sub(command), cl::cat(options));
+static tool::StatisticsArguments statistics(command, options);
 static cl::opt<bool>
     reuse("reuse",
           cl::desc("Keep quantized weights in the cache folder and take from "
@@ -129,7 +126,7 @@ static tool::BudgetOptions budget(command, options);
 /// "cq-quantize{bits=3 …}" with the options that were given.
 static llvm::Expected<std::string>
 quantizePipeline(llvm::StringRef planOut, llvm::StringRef parameters,
-                 llvm::StringRef parametersOut) {
+                 llvm::StringRef parametersOut, llvm::StringRef stats) {
   if (budget.given())
     for (auto *option : {&bits, &groupSize, &grid, &scale, &quantizer,
                          &cherryForm, &cherryRatio, &cherries, &rows, &plan})
@@ -227,9 +224,15 @@ static llvm::Error quantizeInto(tool::ImportedModule &module,
         input + " does not say where its weights are (attribute "
                 "cq.parameters); was it made by `cq import`? For modules with "
                 "inline weights use cq-opt --cq-quantize");
+  auto stats = statistics.find(input, source);
+  if (!stats)
+    return stats.takeError();
+  if (budget.given() && stats->empty())
+    tool::BudgetOptions::adviseStatistics();
   std::string planPath = inFolder(folder, "plan.json");
   auto pipeline = quantizePipeline(
-      planPath, source, dryRun ? "" : inFolder(folder, "model.safetensors"));
+      planPath, source, dryRun ? "" : inFolder(folder, "model.safetensors"),
+      *stats);
   if (!pipeline)
     return pipeline.takeError();
   if (llvm::Error error =
@@ -262,8 +265,11 @@ static llvm::Error quantizeInto(tool::ImportedModule &module,
 }
 
 static llvm::Error run() {
+  if (llvm::Error error = statistics.check())
+    return error;
   if (printPipeline) {
-    auto pipeline = quantizePipeline("plan.json", "IN", "OUT");
+    auto pipeline =
+        quantizePipeline("plan.json", "IN", "OUT", statistics.name());
     if (!pipeline)
       return pipeline.takeError();
     llvm::outs() << "builtin.module(" << *pipeline << ")\n";

@@ -24,7 +24,7 @@ static const char overview[] =
   cq quantize smollm2.mlir --bits=3 -o small/        plan, quantize, pack: a self-contained folder
   cq measure smollm2.mlir -o losses.jsonl            how far predictions move when one weight has fewer bits
   cq plan smollm2.mlir --bpw=3.25                    which bits for which weight, and why
-  cq quantize smollm2.mlir --bpw=3.25 -o small/      that, and pack
+  cq quantize smollm2.mlir --bpw=3.25 --calibrate -o small/   measure, decide, pack: all in one
   cq tune small/ --against smollm2.mlir -o tuned/    train it towards the model it came from
   cq run small/ --chat --prompt "Hello"              compile for this CPU, stream an answer
   cq compile small/ -o libsmall.so                   a C library with its header: no MLIR at run time

@@ -31,6 +31,10 @@ std::string cacheFolder();
 /// hexadecimal.
 std::string hashKey(llvm::ArrayRef<llvm::StringRef> parts);
 
+/// Path, size and time of a file, so that a changed file is another one; for
+/// keys. Empty for an empty path.
+std::string fileIdentity(llvm::StringRef path);
+
 /// The values stored for `key` in the folder `kind`, if there are exactly
 /// `count` of them. Never an error: what cannot be read is made again.
 template <typename T>
