@@ -106,7 +106,9 @@ def forms():
     for form, ratios in (("slot", (256, 128)), ("element", (512, 256, 128)), ("column", (512, 256, 128))):
         for ratio in ratios:
             yield line(3, 128, quantizer="gptq", form=form, criterion="magnitude", ratio=1 / ratio, stats="full")
-        yield line(3, 128, quantizer="gptq", form=form, criterion="impact", stats="full")
+        for criterion in ("impact", "quant-error"):
+            yield line(3, 128, quantizer="gptq", form=form, criterion=criterion, stats="full")
+    yield line(3, 128, quantizer="gptq", form="column", criterion="quant-error", ratio=1 / 128, stats="full")
 
 
 def groups():
@@ -217,11 +219,15 @@ def levels():
 
     The plot: quality.py --plot=levels.svg.
     """
+    def at(method, share, name):
+        return Line(name, dict(bpw=f"level:{share}", method=method, seed=1, **LEVELS), stats="full",
+                    losses="plan-fisher")
+    # The ends are the same in every order.
+    yield at("lim", 0, "all blocks at 4 bits")
     for method in ("lim", "zd", "random"):
-        for share in (0, 20, 40, 60, 80, 100):
-            yield Line(f"{method}: {share} % of the blocks at 2 bits",
-                       dict(bpw=f"level:{share}", method=method, seed=1, **LEVELS), stats="full",
-                       losses="plan-fisher")
+        for share in (20, 40, 60, 80):
+            yield at(method, share, f"{method}: {share} % of the blocks at 2 bits")
+    yield at("lim", 100, "all blocks at 2 bits")
 
 
 EXPERIMENTS = {function.__name__.replace("_", "-"): function for function in

@@ -5,8 +5,8 @@
 import html
 import math
 
-COLOURS = ["#1f6fb4", "#d1602b", "#3a8f4a", "#8a4fb0", "#7a7a7a", "#b8902a"]
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 400, 64, 130, 36, 48
+COLOURS = ["#1f6fb4", "#d1602b", "#3a8f4a", "#8a4fb0", "#7a7a7a", "#b8902a", "#111111", "#c0392b"]
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 710, 400, 64, 195, 36, 48
 
 
 def svg(series, title, x_label, y_label):
@@ -28,8 +28,10 @@ def svg(series, title, x_label, y_label):
         if y_low <= y <= y_high:
             out.append(f'<path d="M{LEFT} {up(y):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
             out.append(text(LEFT - 6, up(y) + 4, f"{y:g}", 'text-anchor="end"'))
-    for i in range(6):
-        x = x_low + (x_high - x_low) * i / 5
+    step = next(size for power in range(-6, 12) for size in (10.0 ** power, 2 * 10.0 ** power, 5 * 10.0 ** power)
+                if x_high - x_low <= 8 * size)
+    for i in range(math.ceil(x_low / step - 1e-9), math.floor(x_high / step + 1e-9) + 1):
+        x = i * step
         out.append(text(across(x), HEIGHT - BOTTOM + 18, f"{x:g}", 'text-anchor="middle"'))
     out.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, 'text-anchor="middle"'))
     out.append(text(LEFT, TOP - 2, y_label, 'fill="#555"'))

@@ -126,11 +126,14 @@ class Bench:
 
     def line(self, line: Line):
         key = self.key(line)
+        if key not in self.known and self.options.kept:
+            return None
         if key not in self.known:
             try:
                 self.known[key] = self.measure(line)
             except subprocess.CalledProcessError as error:
-                print(f"{line.name}: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                why = error.stderr.strip().splitlines() or ["failed"]
+                print(f"{line.name}: {why[-1]}", file=sys.stderr)
                 return None
             self.record.write_text(json.dumps(self.known, indent=1))
         r = self.known[key]
@@ -148,6 +151,30 @@ class Bench:
                 rows.append(row)
                 print(row, flush=True)
         return "\n".join([HEAD, *rows])
+
+
+    def plot(self, name, lines):
+        """Divergence over the blocks at the lower width (levels), or over bits per weight, a curve for each
+        allocator."""
+        series = {}
+        for line in lines:
+            result = self.known.get(self.key(line))
+            if not result:
+                continue
+            if name == "levels":
+                share = float(line.quantize["bpw"][6:])
+                # The ends are what all orders have in common.
+                for method in ["lim", "zd", "random"] if share in (0, 100) else [line.quantize["method"]]:
+                    series.setdefault(method, set()).add((share, result["kl_divergence"]))
+            else:
+                who = line.name.split(": ")[-1]
+                who = "one share of rows" if who.endswith("of every weight") else re.sub(
+                    ", (two levels|the best choice that fits)$|( a weight)", "", who)
+                series.setdefault(who, set()).add((result["linear_bpw"], result["kl_divergence"]))
+        across = "blocks at the lower width, %" if name == "levels" else "bits per weight of the linear layers"
+        return plot.svg({key: sorted(points) for key, points in series.items()},
+                        f"{name}: {self.options.model}, {self.options.windows} windows", across,
+                        "KL divergence (log)")
 
 
 def insert(path, name, table):
@@ -168,7 +195,8 @@ def main():
     parser.add_argument("--windows", type=int, default=16)
     parser.add_argument("--work", default="quality-results", help="statistics, results; kept and reused")
     parser.add_argument("--results", help="put the tables into this Markdown file")
-    parser.add_argument("--plot", help="with --experiment=levels: the curve as an SVG file")
+    parser.add_argument("--plot", help="the divergences of one experiment (levels, budgets) as curves, an SVG file")
+    parser.add_argument("--kept", action="store_true", help="run nothing: tables and curves of what --work holds")
     parser.add_argument("--list", action="store_true", help="print the lines' names and stop")
     parser.add_argument("--cq", default=str(pathlib.Path(__file__).resolve().parents[2] / "build/bin/cq"))
     options = parser.parse_args()
@@ -180,16 +208,8 @@ def main():
             print("\n".join(line.name for line in lines))
             continue
         table = bench.table(lines)
-        if options.plot and name == "levels":
-            series = {}
-            for line in lines:
-                if bench.key(line) in bench.known:
-                    share = float(line.quantize["bpw"][6:])
-                    series.setdefault(line.quantize["method"], []).append(
-                        (share, bench.known[bench.key(line)]["kl_divergence"]))
-            pathlib.Path(options.plot).write_text(plot.svg(
-                series, "KL divergence as blocks move to the lower width",
-                "blocks at the lower width, %", "KL divergence (log)"))
+        if options.plot:
+            pathlib.Path(options.plot).write_text(bench.plot(name, lines))
         if options.results:
             insert(options.results, name, table)
     for folder in ("model", "tuned"):
