@@ -65,7 +65,7 @@ if subprocess.run([config.python_executable, "-c", "import numpy"], capture_outp
     config.available_features.add("numpy")
 # Packages of other people's formats: scripts/test puts them into CQ_PEERS.
 peers = os.environ.get("CQ_PEERS", "")
-for package in ("gguf", "safetensors", "compressed_tensors"):
+for package in ("gguf", "safetensors", "tokenizers", "compressed_tensors"):
     if subprocess.run([config.python_executable, "-c", f"import {package}"], capture_output=True,
                       env=dict(os.environ, PYTHONPATH=peers)).returncode == 0:
         config.available_features.add(package.replace("_", "-") + "-package")

@@ -8,6 +8,7 @@
 
 #include "CodeWords.h"
 #include "ExportConfig.h"
+#include "Vocabulary.h"
 #include "cq/Model/StockTypes.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
@@ -376,11 +377,21 @@ llvm::Expected<std::vector<ExportedTensor>> Exporter::run(StringRef folder) {
       << llvm::formatv("{0:2}", llvm::json::Value(std::move(*config))) << '\n';
   if (Error error = writeFileAtomically(path("config.json"), text))
     return std::move(error);
-  if (!input.tokenizer.empty())
-    if (std::error_code code =
-            llvm::sys::fs::copy_file(input.tokenizer, path("tokenizer.gguf")))
-      return fail("cannot copy " + quoted(input.tokenizer) + ": " +
-                  code.message());
+  if (input.tokenizer.empty())
+    return results;
+  if (std::error_code code =
+          llvm::sys::fs::copy_file(input.tokenizer, path("tokenizer.gguf")))
+    return fail("cannot copy " + quoted(input.tokenizer) + ": " +
+                code.message());
+  auto file = GGUFFile::open(input.tokenizer);
+  if (!file)
+    return file.takeError();
+  auto vocabulary = readGGUFVocabulary(**file);
+  if (!vocabulary)
+    return vocabulary.takeError();
+  auto written = writeHuggingFaceVocabulary(*vocabulary, folder);
+  if (!written)
+    return written.takeError();
   return results;
 }
 

@@ -8,6 +8,7 @@
 
 #include "FileFormat.h"
 #include "cq/Model/GGUF.h"
+#include "cq/Model/IRPA.h"
 #include "cq/Model/Llama2C.h"
 #include "cq/Model/PackedCheckpoint.h"
 #include "cq/Model/Safetensors.h"
@@ -27,6 +28,8 @@ static llvm::Expected<FileFormat> formatOf(StringRef path) {
   StringRef bytes = (*buffer)->getBuffer();
   if (bytes.starts_with("GGUF"))
     return FileFormat::GGUF;
+  if (bytes.starts_with("IRPA"))
+    return FileFormat::IRPA;
   if (bytes.starts_with("24ka"))
     return FileFormat::Llama2C;
   if (bytes.take_front(64).ltrim().starts_with("{"))
@@ -48,8 +51,8 @@ static llvm::Expected<FileFormat> formatOf(StringRef path) {
   if (brace)
     return FileFormat::Safetensors;
   return fail(quoted(path) +
-              " is neither GGUF, safetensors, a safetensors index nor a "
-              "llama2.c checkpoint; give one of these");
+              " is neither GGUF, safetensors, a safetensors index, IRPA nor "
+              "a llama2.c checkpoint; give one of these");
 }
 
 llvm::Expected<LocatedFile> mlir::cq::locateModelFile(StringRef path) {
@@ -149,6 +152,8 @@ ParameterArchive::open(StringRef path) {
     return openSafetensors<SafetensorsFile>(located->path);
   case FileFormat::SafetensorsIndex:
     return openSafetensors<ShardedSafetensors>(located->path);
+  case FileFormat::IRPA:
+    return IRPAFile::open(located->path);
   case FileFormat::Llama2C:
     return Llama2CFile::open(located->path);
   }

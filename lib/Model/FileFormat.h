@@ -15,7 +15,7 @@
 
 namespace mlir::cq {
 
-enum class FileFormat { GGUF, Safetensors, SafetensorsIndex, Llama2C };
+enum class FileFormat { GGUF, Safetensors, SafetensorsIndex, IRPA, Llama2C };
 
 /// A model file and what it is.
 struct LocatedFile {

@@ -101,6 +101,13 @@ llvm::Error MappedArchive::add(const ParameterInfo &info) {
   return llvm::Error::success();
 }
 
+void MappedArchive::retype(llvm::StringRef tensor, DType type,
+                           llvm::ArrayRef<int64_t> shape) {
+  ParameterInfo &info = infos[index.lookup(tensor)];
+  info.type = type;
+  info.shape.assign(shape.begin(), shape.end());
+}
+
 llvm::Error MappedArchive::checkOverlaps() const {
   std::vector<const ParameterInfo *> order;
   order.reserve(infos.size());

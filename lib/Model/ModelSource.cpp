@@ -137,8 +137,8 @@ static Error findTokenizer(ModelSource &source, const LocatedFile &file,
     beside(llvm::sys::path::stem(file.path) + ".tokenizer.bin");
     beside("tokenizer.bin");
   } else {
+    beside("tokenizer.gguf"); // cq export writes both: this one is exact
     beside("tokenizer.json");
-    beside("tokenizer.gguf"); // cq export writes one
   }
   source.tokenizerNote = "no tokenizer lies beside " + quoted(file.path) +
                          "; name one with --tokenizer";
@@ -200,6 +200,10 @@ static Error openWeights(ModelSource &source, const LocatedFile &file) {
     source.archive = std::move(*archive);
     return Error::success();
   }
+  case FileFormat::IRPA:
+    return fail(quoted(file.path) +
+                " holds parameters without a model's configuration; give the "
+                "module that names them (cq-opt, parameters=FILE)");
   }
   llvm_unreachable("all formats are handled");
 }

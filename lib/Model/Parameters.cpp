@@ -53,6 +53,10 @@ int64_t ParameterInfo::numElements() const {
 
 ParameterArchive::~ParameterArchive() = default;
 PackedReader::~PackedReader() = default;
+ParameterWriter::~ParameterWriter() = default;
+
+void ParameterArchive::declare(llvm::StringRef, DType,
+                               llvm::ArrayRef<int64_t>) {}
 
 std::optional<llvm::StringRef>
 ParameterArchive::metadata(llvm::StringRef) const {

@@ -254,3 +254,11 @@ uint64_t mlir::cq::checksum(llvm::ArrayRef<uint8_t> bytes) {
     pieces.push_back(llvm::xxh3_64bits(bytes.take_front(checksumPiece)));
   return checksumOfPieces(pieces);
 }
+
+bool mlir::cq::hasChecksum(llvm::ArrayRef<uint8_t> bytes, uint64_t expected) {
+#ifdef CQ_FUZZING
+  return true;
+#else
+  return checksum(bytes) == expected;
+#endif
+}

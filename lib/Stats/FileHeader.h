@@ -68,6 +68,9 @@ std::vector<FileTensor> layoutOf(const FileHeader &header);
 /// not hold it: XXH3-64 of the XXH3-64s of the pieces.
 inline constexpr size_t checksumPiece = 1 << 20;
 uint64_t checksum(llvm::ArrayRef<uint8_t> bytes);
+/// Whether `bytes` have it. Under a fuzzer, which cannot guess checksums,
+/// always.
+bool hasChecksum(llvm::ArrayRef<uint8_t> bytes, uint64_t expected);
 uint64_t checksumOfPieces(llvm::ArrayRef<uint64_t> pieces);
 
 } // namespace mlir::cq

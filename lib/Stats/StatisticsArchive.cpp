@@ -43,7 +43,7 @@ Error StatisticsArchive::read() {
   auto sum = [&](size_t i) {
     return llvm::support::endian::read64le(sums->bytes.data() + 8 * i);
   };
-  if (checksum(llvm::arrayRefFromStringRef(*text)) != sum(0))
+  if (!hasChecksum(llvm::arrayRefFromStringRef(*text), sum(0)))
     return fail("the description in " + quoted(path()) +
                 " has another checksum than was written; the file is damaged");
   auto header = FileHeader::parse(*text, path());
@@ -117,7 +117,7 @@ const ParameterInfo *StatisticsArchive::find(FilePart part,
 
 Error StatisticsArchive::verify(FilePart part, size_t index) const {
   const Place &place = places.find({part, index})->second;
-  if (checksum(place.info->bytes) == place.checksum)
+  if (hasChecksum(place.info->bytes, place.checksum))
     return Error::success();
   return fail("tensor " + quoted(place.info->name) + " of " + quoted(path()) +
               " has another checksum than was written; the file is damaged, "

@@ -15,9 +15,14 @@ from .plan import Measurements, Path, Plan, PlanEntry, Statistics, open_statisti
 from .weight import QuantizedWeight, compose_choice, quantize_array
 
 DEFAULT = "b3-g64-symmetric-f16"
+OUTER_CHOICE = "b8-g64-symmetric-f16"
 _INTEGERS = {"I8", "U8", "I16", "U16", "I32", "I64", "Bool", "BOOL"}
 OUTER = r"(^|\.)(token_embd|embed_tokens|tok_embeddings|wte|lm_head|output)\.weight$"
 
+
+_INSTEAD = {"layout": "its kernels read one layout", "outer": "the compiler finds embeddings and heads itself",
+            "name": "its weights have names", "threads": "it takes all processors",
+            "column_weights": "give stats", "fisher": "give stats", "second_moments": "give stats"}
 
 # An array, or a torch tensor, whose type is not to be imported.
 ArrayLike = Any
@@ -72,7 +77,9 @@ def quantize(source: Path, choice: Optional[str] = ..., *, bpw: Optional[float] 
 @overload
 def quantize(source: Path, choice: Optional[str] = ..., *, output: Path, bpw: Optional[float] = ...,
              stats: Union[Path, Statistics, None] = ..., plan: Union[Plan, Path, None] = ...,
-             choices: Optional[Sequence[str]] = ..., keep: Iterable[str] = ..., force: bool = ...) -> Plan: ...
+             choices: Optional[Sequence[str]] = ..., outer_choice: str = ..., keep: Iterable[str] = ...,
+             quantizer: Optional[str] = ..., cherry_form: Optional[str] = ..., cherry_ratio: float = ...,
+             criterion: str = ..., force: bool = ...) -> Plan: ...
 @overload
 def quantize(source: ArrayLike, choice: Optional[str] = ..., *, bpw: Optional[float] = ...,
              stats: Union[Path, Statistics, None] = ..., plan: Union[Plan, Path, None] = ..., layout: str = ...,
@@ -85,7 +92,7 @@ def quantize(source: ArrayLike, choice: Optional[str] = ..., *, bpw: Optional[fl
 def quantize(source: Any, choice: Optional[str] = None, *, bpw: Optional[float] = None,
              stats: Union[Path, Statistics, None] = None, plan: Union[Plan, Path, None] = None,
              layout: str = "panel16", choices: Optional[Sequence[str]] = None, outer: str = OUTER,
-             outer_choice: str = "b8-g64-symmetric-f16", keep: Iterable[str] = (), name: str = "weight",
+             outer_choice: str = OUTER_CHOICE, keep: Iterable[str] = (), name: str = "weight",
              quantizer: Optional[str] = None, cherry_form: Optional[str] = None, cherry_ratio: float = 1 / 256,
              criterion: str = "quant-error", column_weights: Any = None, fisher: Any = None,
              second_moments: Any = None, threads: int = 0, output: Optional[Path] = None,
@@ -100,7 +107,9 @@ def quantize(source: Any, choice: Optional[str] = None, *, bpw: Optional[float] 
         - the path of a checkpoint (GGUF, safetensors, a folder of either, llama2.c): the same,
           its tensors read one at a time;
         - with `output`, the path of a module made by `cq.import_model`, or of a checkpoint it
-          takes: writes the folder `output`, which `cq.load` runs, and returns its Plan.
+          takes: writes the folder `output`, which `cq.load` runs, and returns its Plan. The
+          compiler finds embeddings and heads itself and picks layouts and threads: `outer`,
+          `layout`, `threads` and arrays are refused.
     choice
         how weights are stored, e.g. "b3-g64", "b4-g128-affine-bf16/mse",
         "b3-g128+rows=1/8:b4/gptq/slot1-impact" (docs/Plan.md). quantizer ("rtn", "mse",
@@ -127,10 +136,24 @@ def quantize(source: Any, choice: Optional[str] = None, *, bpw: Optional[float] 
     if not isinstance(layout, str) or not isinstance(outer, str):
         raise TypeError("layout and outer are text")
     loose: Dict[str, Any] = dict(quantizer=quantizer, cherry_form=cherry_form, cherry_ratio=cherry_ratio, criterion=criterion)
+    separate = [key for key, given in (("quantizer", quantizer is not None), ("cherry_form", cherry_form is not None),
+                                       ("cherry_ratio", cherry_ratio != 1 / 256),
+                                       ("criterion", criterion != "quant-error")) if given]
+    if separate and (bpw is not None or plan is not None):
+        raise ValueError(f"{separate[0]} is part of a choice; with {'bpw' if plan is None else 'a plan'} every weight "
+                         f"has its own" + (", name them in choices" if plan is None else ""))
     if isinstance(source, (str, os.PathLike)):
         if output is not None:
-            return quantize_model(source, output, choice=choice, bpw=bpw, stats=stats, plan=plan,
-                                  choices=choices, keep=keep, force=force)
+            for key, given in (("layout", layout != "panel16"), ("outer", outer != OUTER), ("name", name != "weight"),
+                               ("threads", threads != 0), ("column_weights", column_weights is not None),
+                               ("fisher", fisher is not None), ("second_moments", second_moments is not None)):
+                if given:
+                    raise ValueError(f"{key} is not for whole models (output=): {_INSTEAD[key]}")
+            return quantize_model(source, output, choice=choice, bpw=bpw, stats=stats, plan=plan, choices=choices,
+                                  keep=keep, outer_choice=None if outer_choice == OUTER_CHOICE else outer_choice,
+                                  quantizer=quantizer, cherry_form=cherry_form,
+                                  cherry_ratio=cherry_ratio if "cherry_ratio" in separate else None,
+                                  criterion=criterion if "criterion" in separate else None, force=force)
         source = Checkpoint(source)
     if output is not None:
         raise ValueError("output is for paths; arrays and state dicts are returned")

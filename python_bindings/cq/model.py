@@ -50,7 +50,9 @@ def compile_model(model: Path, output: Path, *, name: Optional[str] = None, targ
 def quantize_model(source: Path, output: Path, *, choice: Optional[str] = None, bpw: Optional[float] = None,
                    stats: Union[Path, Statistics, None] = None, plan: Union[Plan, Path, None] = None,
                    choices: Optional[Sequence[str]] = None, keep: Iterable[str] = (), losses: Optional[Path] = None,
-                   force: bool = False) -> Plan:
+                   outer_choice: Optional[str] = None, quantizer: Optional[str] = None,
+                   cherry_form: Optional[str] = None, cherry_ratio: Optional[float] = None,
+                   criterion: Optional[str] = None, force: bool = False) -> Plan:
     """Quantizes a whole model into the new folder `output`; `cq.quantize` says what the
     arguments are. `losses`: a measurement file to use and to go on with."""
     with tempfile.TemporaryDirectory(prefix="cq-") as folder:
@@ -65,7 +67,17 @@ def quantize_model(source: Path, output: Path, *, choice: Optional[str] = None, 
         if plan is not None:
             options.append(("plan", plan))
         if choice is not None:
-            options += _uniform_options(choice)
+            options += _uniform_options(choice, quantizer is None)
+        if outer_choice is not None:
+            if plan is not None:
+                raise ValueError("outer_choice is for a choice or bpw; a plan says how each weight is stored")
+            if "/" in outer_choice or "+" in outer_choice:
+                raise ValueError("for a whole model outer_choice is a scheme alone, such as b6-g64-symmetric-f16")
+            options.append(("outer", outer_choice))
+        for key, value in (("quantizer", quantizer), ("cherry-form", cherry_form), ("cherry-ratio", cherry_ratio),
+                           ("cherries", criterion)):
+            if value is not None:
+                options.append((key, repr(float(value)) if isinstance(value, (int, float)) else str(value)))
         if stats is not None:
             options.append(("stats", stats.path if isinstance(stats, Statistics) else stats))
         options += [("choices", ",".join(choices))] if choices else []
@@ -79,8 +91,8 @@ def quantize_model(source: Path, output: Path, *, choice: Optional[str] = None, 
     return Plan.load(os.path.join(output, "plan.json"))
 
 
-def _uniform_options(choice: str) -> List[Tuple[str, str]]:
-    """A choice as options of the pipeline."""
+def _uniform_options(choice: str, quantizer: bool = True) -> List[Tuple[str, str]]:
+    """A choice as options of the pipeline; `quantizer`: one that is not named is rtn."""
     if "+rows=" in choice:
         raise ValueError("for a whole model give rows of more bits in a plan, or bpw")
     scheme, *parts = choice.split("/")
@@ -99,8 +111,10 @@ def _uniform_options(choice: str) -> List[Tuple[str, str]]:
         options.append(("grid", rest))
     quantizers = [part for part in parts if part in ("rtn", "mse", "gptq")]
     if len(quantizers) != len(parts):
-        raise ValueError("for a whole model give cherries in a plan, or bpw")
-    return options + [("quantizer", quantizers[-1] if quantizers else "rtn")]
+        raise ValueError("for a whole model give cherries as cherry_form, cherry_ratio and criterion, in a plan, or bpw")
+    if quantizers and not quantizer:
+        raise ValueError(f"the choice {choice!r} names a quantizer already")
+    return options + ([("quantizer", quantizers[-1] if quantizers else "rtn")] if quantizer else [])
 
 
 def _option(value: str) -> str:

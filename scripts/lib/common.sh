@@ -123,14 +123,14 @@ fetch_iree() {
 # PyPI's packages for other people's file formats, pure Python or small wheels, in
 # a folder that CQ_PEERS names. Without them (no network) their tests are skipped.
 fetch_peers() {
-  local folder=$CQ_CACHE/peers/formats-1
+  local folder=$CQ_CACHE/peers/formats-2
   if [ ! -d "$folder/gguf" ]; then
-    say "fetching gguf and safetensors"
+    say "fetching gguf, safetensors and tokenizers"
     rm -rf "$folder.tmp"
     mkdir -p "$CQ_CACHE/peers"
-    python3 -m pip install --quiet --no-deps --target "$folder.tmp" gguf==0.19.0 safetensors==0.8.0 pyyaml tqdm >/dev/null 2>&1 &&
+    python3 -m pip install --quiet --no-deps --target "$folder.tmp" gguf==0.19.0 safetensors==0.8.0 tokenizers==0.22.1 pyyaml tqdm >/dev/null 2>&1 &&
       mv "$folder.tmp" "$folder" || {
-      say "gguf and safetensors cannot be fetched; their tests will be skipped"
+      say "gguf, safetensors and tokenizers cannot be fetched; their tests will be skipped"
       return 0
     }
   fi
@@ -143,13 +143,13 @@ run_fuzzers() {
   build cq cq-opt
   local folder=$CQ_ROOT/build-fuzz kind dictionary
   step "configuring $folder" cmake --preset release -B "$folder" -DCQ_BUILD_FUZZERS=ON \
-    -DPython3_EXECUTABLE=/usr/bin/python3
+    -DCMAKE_CXX_FLAGS_RELEASE="-O1 -gline-tables-only" -DPython3_EXECUTABLE=/usr/bin/python3
   step "building the fuzzers" cmake --build "$folder" --target CQFuzzers
   step "making seeds" /usr/bin/python3 "$CQ_ROOT/test/fuzz/make-seeds.py" "$folder/seeds" \
     "$CQ_BUILD/bin/cq" "$CQ_BUILD/bin/cq-opt"
-  for kind in model index packed plan measurements statistics tokenizer module; do
+  for kind in model index packed irpa plan measurements statistics imatrix tokenizer module; do
     case $kind in
-    model | statistics | tokenizer) dictionary=binary ;;
+    model | irpa | statistics | imatrix | tokenizer) dictionary=binary ;;
     module) dictionary=mlir ;;
     *) dictionary=json ;;
     esac

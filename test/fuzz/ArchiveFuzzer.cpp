@@ -6,9 +6,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// CQ_FUZZ_ARCHIVE: "model" (GGUF, safetensors or llama2.c, by content), "index"
-// (an index.json beside one good shard) or "packed" (config.json, a 0 byte, and
-// the safetensors file beside it).
+// CQ_FUZZ_ARCHIVE: "model" (GGUF, safetensors, IRPA or llama2.c, by content),
+// "irpa" (the same, its header given), "index" (an index.json beside one good
+// shard) or "packed" (config.json, a 0 byte, and the safetensors file beside
+// it).
 //
 
 #include "FuzzInput.h"
@@ -23,6 +24,11 @@ static void readAll(llvm::StringRef path) {
   if (!fuzz::succeeded(archive))
     return;
   std::vector<float> values;
+  for (size_t i = 0; i < (*archive)->parameters().size(); ++i) {
+    ParameterInfo info = (*archive)->parameters()[i];
+    int64_t bytes = static_cast<int64_t>(info.bytes.size());
+    (*archive)->declare(info.name, DType::F16, {bytes / 2});
+  }
   for (const ParameterInfo &info : (*archive)->parameters()) {
     if (info.numElements() > (1 << 20))
       continue;
@@ -47,6 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     auto [config, weights] = bytes.split('\0');
     fuzz::fileInFolder("config.json", config);
     path = fuzz::fileInFolder("model.safetensors", weights);
+  } else if (llvm::StringRef(CQ_FUZZ_ARCHIVE) == "irpa") {
+    path = fuzz::fileOf("IRPA" + bytes.str());
   } else {
     path = fuzz::fileOf(bytes);
   }

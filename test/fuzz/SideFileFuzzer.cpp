@@ -13,6 +13,7 @@
 #include "cq/Model/Tokenizer.h"
 #include "cq/Solver/Measurements.h"
 #include "cq/Solver/Plan.h"
+#include "cq/Stats/ImportanceMatrix.h"
 #include "cq/Stats/Statistics.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -33,6 +34,31 @@ static void readOne(llvm::StringRef bytes) {
   (void)fuzz::succeeded(measurements);
 #elif CQ_FUZZ_SIDE == 3
   auto statistics = StatisticsReader::open(fuzz::fileOf(bytes));
+  if (!fuzz::succeeded(statistics))
+    return;
+  const StatisticsReader &reader = **statistics;
+  for (const auto &input : reader.facts().inputs) {
+    auto squares = reader.meanSquares(input.weights.front(), 2, input.k);
+    (void)fuzz::succeeded(squares);
+    auto gram = reader.gram(input.weights.front(), 2, input.k);
+    (void)fuzz::succeeded(gram);
+  }
+  for (const auto &entry : reader.facts().fishers)
+    if (entry.n * entry.k < (1 << 20)) {
+      auto fisher = reader.fisher(entry.weight, entry.n, entry.k);
+      (void)fuzz::succeeded(fisher);
+    }
+#elif CQ_FUZZ_SIDE == 5
+  static std::unique_ptr<ParameterArchive> model = [] {
+    std::string header =
+        R"({"blk.0.attn_q.weight":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]}})";
+    header.resize(96, ' ');
+    return llvm::cantFail(ParameterArchive::open(fuzz::fileInFolder(
+        "model.safetensors", std::string("\x60\0\0\0\0\0\0\0", 8) + header +
+                                 std::string(32, '\1'))));
+  }();
+  auto statistics =
+      importImportanceMatrix(fuzz::fileOf(bytes), *model, 512, {}, 1);
   (void)fuzz::succeeded(statistics);
 #else
   auto tokenizer = Tokenizer::open(fuzz::fileOf(bytes));

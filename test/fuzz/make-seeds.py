@@ -91,4 +91,67 @@ for number, path in enumerate(sorted(module.rglob("*.mlir"))):
 (folder("tokenizer") / "llama2c").write_bytes(struct.pack("<I", 3) + struct.pack("<fi", 0.5, 1) + b"a")
 header = {"cq_measurements": 1, "model": "0" * 32, "loss": "kl"}
 (folder("measurements") / "one").write_text(json.dumps(header) + "\n" + json.dumps({"weight": "w"}) + "\n")
-folder("statistics")
+(folder("measurements") / "two").write_text(json.dumps(header) + "\n" + json.dumps(
+    {"weight": "w", "n": 16, "k": 64, "choice": "b3-g64-symmetric-f16/rtn", "loss": 0.5, "bytes": 400}) + "\n")
+
+
+def safetensors(header, data):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def tensors_of(list_of, metadata):
+    header, data = {"__metadata__": metadata}, b""
+    for name, dtype, shape, values in list_of:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    return safetensors(header, data)
+
+
+# Checksums are not looked at in fuzzers.
+facts = {"version": 1, "model": "0" * 32, "tokenizer": "", "options": "", "fisher": "sequence",
+         "data": [{"name": "a.txt", "hash": "0" * 32, "first": 0, "sequences": 2}],
+         "inputs": [{"weights": ["w"], "k": 2, "tokens": 8, "magnitudes": True, "gram": True}],
+         "fishers": [{"weight": "w", "n": 2, "k": 2, "sequences": 2}],
+         "blocks": [{"block": 0, "tokens": 8}], "loss": 3.0, "loss_tokens": 7,
+         "weights": [{"weight": "w", "hash": "0" * 32, "n": 2, "k": 2}]}
+doubles = lambda *values: struct.pack(f"<{len(values)}d", *values)
+(folder("statistics") / "dense").write_bytes(tensors_of([
+    ("w:sum_squares", "F64", [2], doubles(4, 8)), ("w:sum_magnitudes", "F64", [2], doubles(4, 4)),
+    ("w:max_magnitude", "F32", [2], struct.pack("<2f", 1, 2)), ("w:gram", "F64", [3], doubles(4, 1, 8)),
+    ("w:fisher", "F64", [2, 2], doubles(1, 2, 3, 4)), ("blocks", "F64", [1, 4], doubles(4, 2, 3, 3)),
+    ("checksums", "I64", [7], bytes(56))], {"cq.statistics": json.dumps(facts)}))
+facts.update(share=0.25, fishers=[{"weight": "w", "n": 2, "k": 2, "sequences": 2, "kept": 1}])
+(folder("statistics") / "compact").write_bytes(tensors_of([
+    ("w:sum_squares", "F64", [2], doubles(4, 8)), ("w:sum_magnitudes", "F64", [2], doubles(4, 4)),
+    ("w:max_magnitude", "F32", [2], struct.pack("<2f", 1, 2)), ("w:gram", "F64", [3], doubles(4, 1, 8)),
+    ("w:fisher_rows", "F64", [2], doubles(1, 2)), ("w:fisher_columns", "F64", [2], doubles(1, 2)),
+    ("w:fisher_positions", "I64", [1], struct.pack("<q", 3)), ("w:fisher_values", "F32", [1], struct.pack("<f", 4)),
+    ("blocks", "F64", [1, 4], doubles(4, 2, 3, 3)), ("checksums", "I64", [10], bytes(80))],
+    {"cq.statistics": json.dumps(facts)}))
+name = b"blk.0.attn_q.weight"
+(folder("imatrix") / "legacy").write_bytes(struct.pack("<ii", 1, len(name)) + name + struct.pack(
+    "<ii4fii", 2, 4, 1, 2, 3, 4, 2, 5) + b"a.txt")
+pairs = [string("general.type") + struct.pack("<I", 8) + string("imatrix"),
+         string("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + string("a.txt"),
+         string("imatrix.chunk_count") + struct.pack("<II", 4, 2), string("imatrix.chunk_size") + struct.pack("<II", 4, 512)]
+two = string(name.decode() + ".in_sum2") + struct.pack("<IQQIQ", 2, 4, 1, 0, 0) + string(
+    name.decode() + ".counts") + struct.pack("<IQQIQ", 2, 1, 1, 0, 32)
+head = b"GGUF" + struct.pack("<IQQ", 3, 2, len(pairs)) + b"".join(pairs) + two
+(folder("imatrix") / "gguf").write_bytes(head + bytes(-len(head) % 32) + struct.pack("<4f", 1, 2, 3, 4) + bytes(16)
+                                         + struct.pack("<f", 2) + bytes(28))
+
+
+def irpa(entries, names, storage):
+    end = 96 + len(entries)
+    return struct.pack("<IQQQQQQQQQQ", 0, 88, 0, 0, len(entries) // 80, 96, len(entries), end, len(names),
+                       end + len(names), len(storage)) + bytes(8) + entries + names + storage
+
+
+note = b'{"dtype":"F16","shape":[2,3]}'
+typed = struct.pack("<QIQQQQQQQQ", 76, 2, 0, 0, 1, 1, len(note), 64, 0, 12) + bytes(4)
+plain = struct.pack("<QIQQQQQQQQ", 76, 2, 0, 1 + len(note), 1, 0, 0, 64, 4, 8) + bytes(4)
+splat = struct.pack("<QIQQQQQQQ16sB", 85, 1, 0, 0, 1, 0, 0, 0, 8, bytes(16), 2)
+(folder("irpa") / "typed").write_bytes(irpa(typed, b"a" + note, bytes(12)))
+(folder("irpa") / "both").write_bytes(irpa(typed + plain, b"a" + note + b"b", bytes(12)))
+(folder("irpa") / "splat").write_bytes(irpa(splat + bytes(75), b"a", bytes(12)))

@@ -83,6 +83,29 @@ class Models(unittest.TestCase):
         cq.quantize(MODULE, "b2-g32", output=one, force=True)
         self.assertEqual(sorted(os.listdir(one)), ["model.mlir", "model.safetensors", "plan.json", "tokenizer.gguf"])
 
+    def test_arguments_count_with_output(self):
+        out = os.path.join(OUT, "arguments")
+        plan = cq.quantize(MODULE, "b3-g32-symmetric-f32", output=out, quantizer="mse", cherry_form="element",
+                           cherry_ratio=1 / 32, criterion="magnitude", outer_choice="b6-g32-symmetric-f16", force=True)
+        inner = [entry for entry in plan.entries if not entry.keep and "token_embd" not in entry.weight]
+        self.assertTrue(inner)
+        for entry in inner:
+            self.assertTrue(entry.choice.startswith("b3-g32-symmetric-f32/mse/element"), entry.choice)
+            self.assertTrue(entry.choice.endswith("-magnitude"), entry.choice)
+        self.assertEqual(plan["token_embd.weight"].scheme, "b6-g32-symmetric-f16")
+        for arguments in (dict(layout="linear"), dict(outer="q"), dict(threads=2), dict(name="w"),
+                          dict(fisher=[[1.0]]), dict(column_weights=[1.0]), dict(second_moments=[1.0])):
+            with self.assertRaisesRegex(ValueError, next(iter(arguments)), msg=str(arguments)):
+                cq.quantize(MODULE, "b3-g32", output=out, **arguments)
+        for arguments in (dict(quantizer="mse"), dict(cherry_form="slot"), dict(cherry_ratio=0.1),
+                          dict(criterion="magnitude")):
+            with self.assertRaisesRegex(ValueError, next(iter(arguments)), msg=str(arguments)):
+                cq.quantize(MODULE, bpw=4.0, output=out, **arguments)
+        for arguments in (dict(choice="b3-g32/mse", quantizer="rtn"), dict(choice="b3-g32/slot1-magnitude"),
+                          dict(choice="b3-g32", outer_choice="b8-g32/mse"), dict(plan=plan, outer_choice="b6-g32")):
+            with self.assertRaises(ValueError, msg=str(arguments)):
+                cq.quantize(MODULE, output=out, **arguments)
+
     def test_errors(self):
         for call, error, word in (
             (lambda: cq.load("/no/such/folder"), cq.CQError, "/no/such/folder"),

@@ -7,13 +7,18 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Model/Export.h"
+#include "ImportedModule.h"
 #include "ModelFile.h"
 #include "Verbs.h"
+#include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
 #include "cq/Support/ModulePaths.h"
 #include "cq/Support/OutputFolder.h"
 #include "cq/Support/Progress.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
@@ -22,7 +27,7 @@ using namespace mlir::cq;
 namespace cl = llvm::cl;
 
 namespace {
-enum class Target { Safetensors, CompressedTensors, GPTQ, GGUF };
+enum class Target { Safetensors, CompressedTensors, GPTQ, GGUF, IREE };
 } // namespace
 
 static cl::SubCommand
@@ -48,7 +53,10 @@ static cl::opt<Target> target(
         clEnumValN(Target::GPTQ, "gptq", "2, 3, 4 and 8 bits; no cherries"),
         clEnumValN(Target::GGUF, "gguf",
                    "the smallest of ggml's types that is near enough, tensor "
-                   "by tensor")),
+                   "by tensor"),
+        clEnumValN(Target::IREE, "iree",
+                   "model.mlir and model.irpa for iree-compile and "
+                   "iree-run-module (docs/Stacks.md)")),
     cl::sub(command), cl::cat(options));
 static cl::opt<bool>
     dropCherries("drop-cherries",
@@ -59,6 +67,20 @@ static cl::opt<double> tolerance(
     "tolerance", cl::init(0.03), cl::value_desc("error"),
     cl::desc("gguf: largest RMS error of a tensor, relative to its RMS, for "
              "which a smaller type is taken (default 0.03; 0: exact only)"),
+    cl::sub(command), cl::cat(options));
+static cl::list<std::string>
+    functions("functions", cl::CommaSeparated, cl::value_desc("names"),
+              cl::desc("iree: functions to keep (default forward_*,logits_*)"),
+              cl::sub(command), cl::cat(options));
+static cl::opt<bool>
+    kernels("kernels",
+            cl::desc("iree: our own x86 kernels as object code, kernels.o; "
+                     "give iree-compile the folder as "
+                     "--iree-hal-executable-object-search-path"),
+            cl::sub(command), cl::cat(options));
+static cl::opt<std::string> targetCPU(
+    "target-cpu", cl::value_desc("cpu"),
+    cl::desc("iree: CPU of the kernels, in LLVM's names (default: this one)"),
     cl::sub(command), cl::cat(options));
 static cl::opt<bool> all("all", cl::desc("A line for every tensor"),
                          cl::sub(command), cl::cat(options));
@@ -133,7 +155,67 @@ static void printTable(llvm::ArrayRef<ExportedTensor> tensors) {
                                 formatBytes(bytes), 8.0 * bytes / weights);
 }
 
+/// model.mlir in the generic form, which any LLVM reads, and its parameters.
+static llvm::Error exportIREE() {
+  auto module = tool::ImportedModule::open(inFolder(input, "model.mlir"));
+  if (!module)
+    return module.takeError();
+  auto folder = OutputFolder::create(output, force);
+  if (!folder)
+    return folder.takeError();
+  module->get().getContext()->allowUnregisteredDialects();
+  std::string kept =
+      functions.empty() ? "forward_*,logits_*" : llvm::join(functions, ",");
+  tool::PipelineOptions text;
+  text.add("parameters", module->archivePath());
+  text.add("parameters-out", inFolder(folder->path(), "model.irpa"));
+  if (kernels)
+    text.add("kernels", inFolder(folder->path(), "kernels.o"));
+  text.add("target-cpu", targetCPU);
+  if (llvm::Error error = module->run("cq-keep-functions{functions=" + kept +
+                                          "}," + text.of("cq-export-iree"),
+                                      input + " could not be exported"))
+    return error;
+  std::string printed, names;
+  llvm::raw_string_ostream os(printed);
+  module->get().print(os, mlir::OpPrintingFlags().printGenericOpForm());
+  if (llvm::Error error =
+          writeFileAtomically(inFolder(folder->path(), "model.mlir"), printed))
+    return error;
+  int64_t count = 0;
+  for (mlir::func::FuncOp function : module->get().getOps<mlir::func::FuncOp>())
+    if (function.isPublic()) {
+      names += (names.empty() ? "" : ", ") + function.getName().str();
+      ++count;
+    }
+  if (count == 0)
+    return fail("no public function of " + quoted(input) + " is named " + kept +
+                "; choose others with --functions");
+  auto archive = ParameterArchive::open(inFolder(folder->path(), "model.irpa"));
+  if (!archive)
+    return archive.takeError();
+  int64_t bytes = 0;
+  for (const ParameterInfo &info : (*archive)->parameters())
+    bytes += static_cast<int64_t>(info.bytes.size());
+  size_t tensors = (*archive)->parameters().size();
+  archive->reset();
+  if (llvm::Error error = folder->commit())
+    return error;
+  llvm::outs() << llvm::formatv(
+      "functions {0}; {1} parameters, {2}\n"
+      "iree-compile {3} … -o model.vmfb; iree-run-module "
+      "--parameters=model={4} …\n",
+      names, tensors, formatBytes(bytes), inFolder(output, "model.mlir"),
+      inFolder(output, "model.irpa"));
+  return llvm::Error::success();
+}
+
 static llvm::Error run() {
+  if (target == Target::IREE)
+    return exportIREE();
+  if (kernels || !targetCPU.empty() || !functions.empty())
+    return llvm::createStringError(
+        "--functions, --kernels and --target-cpu are for --to=iree");
   if (tolerance < 0)
     return llvm::createStringError("--tolerance is an error of at least 0");
   auto file = tool::ModelFile::open(input);
@@ -176,7 +258,7 @@ static llvm::Error run() {
   if (llvm::Error error = folder->commit())
     return error;
   printTable(*tensors);
-  if (form != CheckpointForm::CQ)
+  if (!llvm::sys::fs::exists(inFolder(output, "tokenizer.json")))
     llvm::outs() << "tokenizer.json is not written: copy it from the model "
                     "this one was made from\n";
   return llvm::Error::success();

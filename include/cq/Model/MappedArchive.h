@@ -61,6 +61,9 @@ protected:
                   uint64_t offset);
   /// Adds a tensor that another archive has checked.
   llvm::Error add(const ParameterInfo &info);
+  /// Another type and shape for the bytes of a tensor, which they fit.
+  void retype(llvm::StringRef tensor, DType type,
+              llvm::ArrayRef<int64_t> shape);
   /// Refuses two tensors that share bytes of the file.
   llvm::Error checkOverlaps() const;
 

@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 //
 // A parameter archive maps names to tensors that lie in memory-mapped files:
-// GGUF, safetensors (one file, or shards behind an index), llama2.c
+// GGUF, safetensors (one file, or shards behind an index), IRPA, llama2.c
 // checkpoints. Files are hostile: every count, product and offset is checked
 // before use.
 //
@@ -112,12 +112,18 @@ public:
   /// GGUF.
   virtual std::optional<llvm::StringRef> metadata(llvm::StringRef key) const;
 
+  /// What a module says of a tensor. Archives of bytes without types (IRPA)
+  /// take it over where the number of bytes fits; the others know better.
+  virtual void declare(llvm::StringRef name, DType type,
+                       llvm::ArrayRef<int64_t> shape);
+
   /// Decodes the tensor to f32 into `out` (numElements long), threaded.
   static llvm::Error readAsF32(const ParameterInfo &info, float *out,
                                unsigned threads = 0);
 
   /// Opens by content, not by name: a GGUF file, a .safetensors file, a
-  /// *.safetensors.index.json, a folder holding one of these, a llama2.c .bin.
+  /// *.safetensors.index.json, a folder holding one of these, an .irpa file, a
+  /// llama2.c .bin.
   static llvm::Expected<std::unique_ptr<ParameterArchive>>
   open(llvm::StringRef path);
 };
@@ -130,23 +136,32 @@ struct ParameterView {
   llvm::ArrayRef<uint8_t> bytes;
 };
 
-/// Writes a safetensors file: temporary name, flush, rename. Data start at a
-/// multiple of 64 (the header is padded with spaces) and, because the format
-/// allows no gaps, tensors whose size is a multiple of 64 come first in the
-/// file: all of those start on 64-byte boundaries, the others (and only they)
-/// may not. `metadata` goes to `__metadata__`. Tensors are handed over one at a
-/// time, in the order of `entries`, so nothing is held twice.
-class SafetensorsWriter {
+/// A file of tensors whose bytes are handed over one tensor after the other.
+class ParameterWriter {
 public:
   struct Entry {
     std::string name;
     DType type;
     llvm::SmallVector<int64_t, 4> shape;
   };
-  /// Declares all tensors (name, type, shape); then bytes are appended in the
-  /// same order, a tensor in one or several calls. `commit` refuses missing
-  /// bytes and renames; a writer destroyed before that leaves nothing. Block
-  /// types (Q8_0 …) have no name in the format and are refused.
+  virtual ~ParameterWriter();
+  /// Bytes in the order of the entries, a tensor in one or several calls.
+  virtual llvm::Error append(llvm::ArrayRef<uint8_t> bytes) = 0;
+  /// Refuses missing bytes and renames; a writer destroyed before that leaves
+  /// nothing.
+  virtual llvm::Error commit() = 0;
+};
+
+/// Writes a safetensors file: temporary name, flush, rename. Data start at a
+/// multiple of 64 (the header is padded with spaces) and, because the format
+/// allows no gaps, tensors whose size is a multiple of 64 come first in the
+/// file: all of those start on 64-byte boundaries, the others (and only they)
+/// may not. `metadata` goes to `__metadata__`. Tensors are handed over one at a
+/// time, in the order of `entries`, so nothing is held twice.
+class SafetensorsWriter : public ParameterWriter {
+public:
+  /// Declares all tensors (name, type, shape). Block types (Q8_0 …) have no
+  /// name in the format and are refused.
   static llvm::Expected<std::unique_ptr<SafetensorsWriter>>
   create(llvm::StringRef path, llvm::ArrayRef<Entry> entries,
          llvm::ArrayRef<std::pair<std::string, std::string>> metadata = {});
@@ -154,9 +169,7 @@ public:
   static llvm::Expected<int64_t>
   fileBytes(llvm::StringRef path, llvm::ArrayRef<Entry> entries,
             llvm::ArrayRef<std::pair<std::string, std::string>> metadata = {});
-  virtual ~SafetensorsWriter();
-  virtual llvm::Error append(llvm::ArrayRef<uint8_t> bytes) = 0;
-  virtual llvm::Error commit() = 0;
+  ~SafetensorsWriter() override;
 };
 
 } // namespace mlir::cq

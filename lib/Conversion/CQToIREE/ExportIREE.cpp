@@ -14,6 +14,7 @@
 #include "cq/Conversion/CQToIREE/CQToIREE.h"
 #include "cq/Conversion/CQToLinalg/CQToLinalg.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Model/IRPA.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -100,6 +101,7 @@ private:
                         StoredWeight stored);
   LogicalResult collectCopied();
   LogicalResult store();
+  LogicalResult openWriter(ArrayRef<ParameterWriter::Entry> entries);
   LogicalResult storeInline(Export &weight,
                             std::vector<std::vector<uint8_t>> bytes);
   llvm::Error append(Copied &copied);
@@ -114,7 +116,7 @@ private:
   std::optional<SymbolTable> symbols;
   std::unique_ptr<ParameterArchive> archive;
   std::unique_ptr<WeightSource> source;
-  std::unique_ptr<SafetensorsWriter> writer;
+  std::unique_ptr<ParameterWriter> writer;
   std::deque<Export> weights;
   SmallVector<Copied> copies;
   llvm::StringMap<Export *> bySignature;
@@ -168,6 +170,24 @@ struct ExportIREE : cq::impl::CQExportIREEBase<ExportIREE> {
 
 static llvm::Error failWith(const Twine &what) { return mlir::cq::fail(what); }
 
+static std::optional<DType> archiveType(Type type) {
+  if (type.isF32())
+    return DType::F32;
+  if (type.isF16())
+    return DType::F16;
+  if (type.isBF16())
+    return DType::BF16;
+  if (type.isInteger(8))
+    return DType::I8;
+  if (type.isInteger(16))
+    return DType::I16;
+  if (type.isInteger(32))
+    return DType::I32;
+  if (type.isInteger(64))
+    return DType::I64;
+  return std::nullopt;
+}
+
 static bool isExtern(ml_program::GlobalOp global) {
   return isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr());
 }
@@ -186,9 +206,10 @@ LogicalResult Exporter::run() {
         "named parameters and calls of kernels are in IREE's dialects; run "
         "with --allow-unregistered-dialect");
   if (!parametersOut.empty() &&
-      !StringRef(parametersOut).ends_with(".safetensors"))
+      !StringRef(parametersOut).ends_with(".safetensors") &&
+      !StringRef(parametersOut).ends_with(".irpa"))
     return fail("IREE tells archives by their ending: parameters-out has to "
-                "end in .safetensors");
+                "end in .safetensors or .irpa");
   // IREE would put small constants into the dispatch, where a call cannot take
   // their address.
   if (!kernelPath.empty() && parametersOut.empty())
@@ -237,8 +258,9 @@ LogicalResult Exporter::openArchive() {
   if (!needed)
     return success();
   if (parametersOut.empty())
-    return fail("the module has weights by reference; give "
-                "parameters-out=FILE.safetensors for the new archive");
+    return fail(
+        "the module has weights by reference; give "
+        "parameters-out=FILE.irpa (or .safetensors) for the new archive");
   std::string path = parameters;
   if (auto attr = module()->getAttrOfType<StringAttr>("cq.parameters");
       attr && path.empty())
@@ -250,6 +272,13 @@ LogicalResult Exporter::openArchive() {
   if (!opened)
     return fail(llvm::toString(opened.takeError()));
   archive = std::move(*opened);
+  for (auto global : module().getOps<ml_program::GlobalOp>()) {
+    auto type = dyn_cast<RankedTensorType>(global.getType());
+    if (!isExtern(global) || !type || !type.hasStaticShape())
+      continue;
+    if (std::optional<DType> element = archiveType(type.getElementType()))
+      archive->declare(global.getSymName(), *element, type.getShape());
+  }
   return success();
 }
 
@@ -385,27 +414,9 @@ LogicalResult Exporter::collectCopied() {
 // Bytes
 //===----------------------------------------------------------------------===//
 
-static std::optional<DType> archiveType(Type type) {
-  if (type.isF32())
-    return DType::F32;
-  if (type.isF16())
-    return DType::F16;
-  if (type.isBF16())
-    return DType::BF16;
-  if (type.isInteger(8))
-    return DType::I8;
-  if (type.isInteger(16))
-    return DType::I16;
-  if (type.isInteger(32))
-    return DType::I32;
-  if (type.isInteger(64))
-    return DType::I64;
-  return std::nullopt;
-}
-
 /// The archive has no types below a byte: there i2 and i4 are bytes.
-static SafetensorsWriter::Entry entryOf(const Export &weight,
-                                        const StoredPlane &plane) {
+static ParameterWriter::Entry entryOf(const Export &weight,
+                                      const StoredPlane &plane) {
   std::string name = weight.name + ":" + plane.name;
   switch (plane.element) {
   case Element::I2:
@@ -476,9 +487,22 @@ llvm::Error Exporter::append(Copied &copied) {
                          numbers.size() * sizeof(float)});
 }
 
+LogicalResult Exporter::openWriter(ArrayRef<ParameterWriter::Entry> entries) {
+  auto keep = [&](auto created) {
+    if (!created)
+      return fail(llvm::toString(created.takeError()));
+    writer = std::move(*created);
+    return success();
+  };
+  if (StringRef(parametersOut).ends_with(".irpa"))
+    return keep(createIRPAWriter(parametersOut, entries));
+  return keep(SafetensorsWriter::create(parametersOut, entries,
+                                        {{"format", "cq-iree"}}));
+}
+
 LogicalResult Exporter::store() {
   if (!parametersOut.empty()) {
-    std::vector<SafetensorsWriter::Entry> entries;
+    std::vector<ParameterWriter::Entry> entries;
     for (Copied &copied : copies) {
       std::optional<DType> type = archiveType(copied.type.getElementType());
       if (!type)
@@ -490,11 +514,8 @@ LogicalResult Exporter::store() {
     for (const Export &weight : weights)
       for (const StoredPlane &plane : weight.list)
         entries.push_back(entryOf(weight, plane));
-    auto created = SafetensorsWriter::create(parametersOut, entries,
-                                             {{"format", "cq-iree"}});
-    if (!created)
-      return fail(llvm::toString(created.takeError()));
-    writer = std::move(*created);
+    if (failed(openWriter(entries)))
+      return failure();
     for (Copied &copied : copies)
       if (llvm::Error error = append(copied))
         return fail(llvm::toString(std::move(error)));

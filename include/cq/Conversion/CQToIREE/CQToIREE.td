@@ -20,7 +20,7 @@ def CQExportIREE : Pass<"cq-export-iree", "::mlir::ModuleOp"> {
     reductions (three, where codes of 3, 5 or 6 bits share bytes), plus a sum
     over cherries. Rows of several widths are several products.
 
-    With `parameters-out` every tensor goes into a safetensors archive, and its
+    With `parameters-out` every tensor goes into an .irpa or .safetensors archive, and its
     global names it as `#flow.parameter.named<"SCOPE"::"WEIGHT:PLANE">`: give
     the archive to IREE as `--parameters=SCOPE=FILE`. That attribute is foreign:
     run with --allow-unregistered-dialect. Without it planes are constants, and
@@ -42,7 +42,7 @@ def CQExportIREE : Pass<"cq-export-iree", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"parameters", "parameters", "std::string", "\"\"", "Archive of weights by reference (default: the module's)">,
-    Option<"parametersOut", "parameters-out", "std::string", "\"\"", "safetensors archive to write">,
+    Option<"parametersOut", "parameters-out", "std::string", "\"\"", "Archive to write, .irpa or .safetensors">,
     Option<"scope", "scope", "std::string", "\"model\"", "Scope of the parameters' names">,
     Option<"codes", "codes", "std::string", "\"packed\"", "How codes are stored: packed or bytes">,
     Option<"kernels", "kernels", "std::string", "\"\"", "Object file to write: products call our own kernels">,

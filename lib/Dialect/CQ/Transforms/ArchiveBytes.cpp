@@ -34,6 +34,17 @@ std::optional<DType> cq::toDType(Type type) {
   return std::nullopt;
 }
 
+void cq::declareParameters(ModuleOp module, ParameterArchive &archive) {
+  for (auto global : module.getOps<ml_program::GlobalOp>()) {
+    auto type = dyn_cast<RankedTensorType>(global.getType());
+    if (!isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr()) ||
+        !type || !type.hasStaticShape())
+      continue;
+    if (std::optional<DType> element = toDType(type.getElementType()))
+      archive.declare(global.getSymName(), *element, type.getShape());
+  }
+}
+
 static llvm::Error addPlanes(MLIRContext *context, const PlanEntry &entry,
                              std::vector<SafetensorsWriter::Entry> &to) {
   PlannedAttributes attrs(context, entry);

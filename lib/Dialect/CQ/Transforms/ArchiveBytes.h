@@ -36,6 +36,9 @@ private:
 /// What an archive calls numbers of this type.
 std::optional<DType> toDType(Type type);
 
+/// Tells an archive the types of the module's globals by reference.
+void declareParameters(ModuleOp module, ParameterArchive &archive);
+
 } // namespace mlir::cq
 
 #endif // CQ_LIB_DIALECT_CQ_TRANSFORMS_ARCHIVEBYTES_H

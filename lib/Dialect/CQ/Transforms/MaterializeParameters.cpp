@@ -276,6 +276,7 @@ private:
         ParameterArchive::open(path);
     if (!archive)
       return fail(llvm::toString(archive.takeError()));
+    declareParameters(getOperation(), **archive);
 
     SmallVector<Parameter> parameterList = listParameters();
     if (failed(check(parameterList, **archive)))

@@ -6,7 +6,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ArchiveBytes.h"
 #include "DequantizedWeight.h"
+#include "ONNXBlocks.h"
 #include "ProductRewriter.h"
 #include "WeightEvaluation.h"
 #include "cq/Dialect/CQ/Transforms/Passes.h"
@@ -57,7 +59,13 @@ struct RaiseDequantMatmul
         return signalPassFailure();
       }
       archive = std::move(*opened);
+      declareParameters(getOperation(), *archive);
     }
+    numExpanded +=
+        expandONNXBlocks(getOperation(), [&](Operation *op, StringRef why) {
+          ++numLeft;
+          emitRemark(op->getLoc()) << "a product of ONNX stays: " << why;
+        });
     SymbolTable symbols(getOperation());
     std::vector<Candidate> candidates;
     getOperation()->walk([&](WeightConsumerOpInterface op) {

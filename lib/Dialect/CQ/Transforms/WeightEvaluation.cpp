@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "WeightEvaluation.h"
+#include "ArchiveBytes.h"
 #include "cq/Analysis/WeightDims.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -242,6 +243,7 @@ llvm::Error WeightNumbers::open() {
   if (!opened)
     return opened.takeError();
   archive = std::move(*opened);
+  declareParameters(module, *archive);
   return llvm::Error::success();
 }
 

@@ -35,6 +35,17 @@ def entry(shape, begin, end, dtype="F32"):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+def irpa(entries=b"", count=1, names=b"a", storage=bytes(4), version=0, next_header=0):
+    end = 96 + len(entries)
+    return b"IRPA" + struct.pack("<IQQQQQQQQQQ", version, 88, next_header, 0, count, 96, len(entries), end, len(names),
+                                 end + len(names), len(storage)) + bytes(8) + entries + names + storage
+
+
+def irpa_entry(kind=2, size=76, name=(0, 1), facts=(0, 0), data=(0, 4)):
+    return struct.pack("<QIQQQQQQQQ", size, kind, 0, *name, *facts, 0, *data)
+
+
+FACTS = b'{"dtype":"F32","shape":[4611686018427387904]}'
 CASES = [
     ("x.gguf", "GGUF: 2^60 metadata pairs", gguf(pair_count=1 << 60)),
     ("x.gguf", "GGUF: 2^60 tensors", gguf(count=1 << 60)),
@@ -68,6 +79,19 @@ CASES = [
     ("x.safetensors.index.json", "index: an absolute shard", b'{"weight_map": {"a": "/etc/passwd"}}'),
     ("x.safetensors.index.json", "index: a shard named ..", b'{"weight_map": {"a": ".."}}'),
     ("x.safetensors.index.json", "index: no map", b"{}"),
+    ("x.irpa", "IRPA: 2^60 entries", irpa(irpa_entry(), 1 << 60)),
+    ("x.irpa", "IRPA: a segment beyond the file", irpa(irpa_entry())[:-1]),
+    ("x.irpa", "IRPA: another version", irpa(irpa_entry(), version=1)),
+    ("x.irpa", "IRPA: a chain of headers", irpa(irpa_entry(), next_header=128)),
+    ("x.irpa", "IRPA: an entry of no bytes", irpa(irpa_entry(size=0))),
+    ("x.irpa", "IRPA: a name of 2^63 bytes", irpa(irpa_entry(name=(0, 1 << 63)))),
+    ("x.irpa", "IRPA: data beyond the storage", irpa(irpa_entry(data=(1, 4)))),
+    ("x.irpa", "IRPA: a shape that overflows", irpa(irpa_entry(facts=(1, len(FACTS))), names=b"a" + FACTS)),
+    ("x.irpa", "IRPA: a name twice", irpa(irpa_entry() + bytes(4) + irpa_entry(), 2)),
+    ("x.irpa", "IRPA: names over each other", irpa(
+        b"".join(irpa_entry(name=(0, 500 - i)) + bytes(4) for i in range(400)), 400, b"a" * 500)),
+    ("x.irpa", "IRPA: a splat", irpa(irpa_entry(kind=1))),
+    ("x.irpa", "IRPA: another file", irpa(irpa_entry(kind=3))),
 ]
 
 

@@ -245,19 +245,27 @@ def CQMaterializeParameters : CQ_ModulePass<"cq-materialize-parameters"> {
 def CQRaiseDequantMatmul : CQ_ModulePass<"cq-raise-dequant-matmul"> {
   let summary = "Products with weights that other tools decode become cq.matmul";
   let description = [{
-    A weight that is decoded in front of its product, scale · (code − zero), by a
-    `linalg.generic` (torch-mlir, sharktank, `cq-export-iree`) or by
+    A weight that is decoded in front of its product, scale · (code − zero), by
+    `linalg` ops (one or several: conversions, shifts, masks, subtraction,
+    multiplication, with reshapes and transposes between them) or by
     `quant.scast` and `quant.dcast` with a type per tensor, axis or block, becomes
     planes of the smallest scheme that holds its codes, and the product
     `cq.matmul`: no number changes, nothing is quantized again. Codes and scales
     are constants, globals with a value, or tensors of `parameters`. What has no
     scheme here (groups of other lengths, codes of more than 8 bits) is left with
     a remark.
+
+    `onnx.MatMulNBits` and `onnx.DequantizeLinear` with blocks, which
+    iree-import-onnx leaves as `torch.operator` and IREE's pipelines cannot lower,
+    become ops of plain ONNX that they can (in the generic form, with
+    --allow-unregistered-dialect); on what is then lowered to `linalg` this pass
+    does the rest.
   }];
   let options = [
     Option<"parameters", "parameters", "std::string", "\"\"", "Archive of globals by reference">];
   let statistics = [
     Statistic<"numRaised", "num-raised", "Products that became cq.matmul">,
+    Statistic<"numExpanded", "num-expanded", "Ops of ONNX that became plain ones">,
     Statistic<"numLeft", "num-left", "Products left as they were">];
 }
 
