@@ -253,6 +253,7 @@ mlir::cq::compileLibrary(StringRef path, const LibraryOptions &options) {
   ExecutionOptions execution;
   execution.targetCPU = options.targetCPU.empty() ? "host" : options.targetCPU;
   execution.activation = options.activation;
+  execution.fuse = options.fuse;
   execution.functions = {"forward_*", "logits_*"};
   DialectRegistry registry;
   registerLowerToLLVMDialects(registry);

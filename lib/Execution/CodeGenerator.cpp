@@ -113,6 +113,7 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
   LowerToLLVMOptions lowering;
   lowering.targetCPU = options.targetCPU;
   lowering.parallel = options.parallel;
+  lowering.fuse = options.fuse;
   lowering.activation = options.activation;
   buildLowerToLLVMPipeline(pm, lowering);
   if (failed(pm.run(module)))

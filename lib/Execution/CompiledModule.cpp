@@ -115,7 +115,8 @@ static std::string describeOptions(const llvm::TargetMachine &machine,
     describeFile(holder.dli_fname, os);
   os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
      << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel
-     << " parallel=" << options.parallel << " activation=" << options.activation
+     << " parallel=" << options.parallel << " fuse=" << options.fuse
+     << " activation=" << options.activation
      << ' ' << llvm::join(options.functions, ",") << ' ' << options.preparation;
   return text;
 }

@@ -74,6 +74,7 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   if (!options.targetCPU.empty())
     execution.targetCPU = options.targetCPU;
   execution.activation = options.activation;
+  execution.fuse = options.fuse;
   execution.useCache = options.useCache;
   // @loss is for calibration.
   execution.functions = {"forward_*", "logits_*"};

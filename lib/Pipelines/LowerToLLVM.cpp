@@ -70,6 +70,9 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   ConvertCQToX86PassOptions packed;
   packed.targetCPU = options.targetCPU;
   pm.addPass(createConvertCQToX86Pass(packed));
+  // q, k and v are one launch; gate, up and SwiGLU are another.
+  if (options.parallel && options.fuse)
+    pm.addPass(createFuseLaunches());
   // Whatever follows then runs once for blocks that differ in their weights'
   // storage only.
   pm.addPass(createOutlineLoops());

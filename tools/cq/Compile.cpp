@@ -55,6 +55,10 @@ static cl::opt<std::string>
                cl::desc("How packed products read activations: int8 or f32 "
                         "(default: as the plan says)"),
                cl::sub(command), cl::cat(options));
+static cl::opt<bool> noFuse("no-fuse",
+                            cl::desc("One launch for each product (to compare; "
+                                     "results are the same)"),
+                            cl::sub(command), cl::cat(options));
 
 static cl::opt<std::string>
     target("target", cl::init("cpu"), cl::value_desc("cpu|nvptx"),
@@ -76,6 +80,7 @@ static llvm::Error run() {
   library.name = name;
   library.targetCPU = targetCPU;
   library.activation = activation;
+  library.fuse = !noFuse;
   auto start = std::chrono::steady_clock::now();
   auto compiled = compileLibrary(input, library);
   if (!compiled)

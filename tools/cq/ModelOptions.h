@@ -14,7 +14,7 @@
 
 namespace mlir::cq::tool {
 
-/// --threads, --target-cpu, --activation, --no-cache.
+/// --threads, --target-cpu, --activation, --no-fuse, --no-cache.
 class ModelOptions {
 public:
   ModelOptions(llvm::cl::SubCommand &command,
@@ -30,6 +30,10 @@ public:
                    llvm::cl::desc("How packed products read activations: int8 "
                                   "or f32 (default: as the plan says)"),
                    llvm::cl::sub(command), llvm::cl::cat(category)),
+        noFuse("no-fuse",
+               llvm::cl::desc("One launch for each product (to compare; "
+                              "results are the same)"),
+               llvm::cl::sub(command), llvm::cl::cat(category)),
         noCache("no-cache",
                 llvm::cl::desc("Compile anew, leave the cache alone"),
                 llvm::cl::sub(command), llvm::cl::cat(category)) {}
@@ -39,6 +43,7 @@ public:
     result.threads = threads;
     result.targetCPU = targetCPU;
     result.activation = activation;
+    result.fuse = !noFuse;
     result.useCache = !noCache;
     return result;
   }
@@ -47,7 +52,7 @@ private:
   llvm::cl::opt<unsigned> threads;
   llvm::cl::opt<std::string> targetCPU;
   llvm::cl::opt<std::string> activation;
-  llvm::cl::opt<bool> noCache;
+  llvm::cl::opt<bool> noFuse, noCache;
 };
 
 } // namespace mlir::cq::tool

@@ -26,6 +26,7 @@ struct LibraryOptions {
   std::string targetCPU; ///< as clang's -march; empty: this machine's
   /// Of packed products: "int8", "f32"; empty = as the plan wrote them.
   std::string activation;
+  bool fuse = true; ///< launches put together; results are the same
 };
 
 struct CompiledLibrary {

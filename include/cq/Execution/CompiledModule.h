@@ -23,6 +23,7 @@ struct ExecutionOptions {
   std::string targetCPU = "host"; ///< as clang's -march
   unsigned optLevel = 3;
   bool parallel = true;   ///< kernels on the thread pool of the runtime
+  bool fuse = true;       ///< launches put together (cq-fuse-launches)
   std::string activation; ///< of packed products: int8, f32; empty: as written
   bool useCache = true;
   std::string cacheDir; ///< empty: `objects` in cacheFolder() (CacheFile.h)

@@ -28,6 +28,7 @@ struct LanguageModelOptions {
   /// Of packed products: "int8", "f32"; empty = as the plan wrote them.
   std::string activation;
   unsigned threads = 0; ///< 0 = all
+  bool fuse = true;     ///< launches put together; results are the same
   bool useCache = true; ///< keep compiled code on disk
 };
 

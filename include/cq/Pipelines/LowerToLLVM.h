@@ -24,6 +24,10 @@ struct LowerToLLVMOptions : PassPipelineOptions<LowerToLLVMOptions> {
   PassOptions::Option<bool> parallel{
       *this, "parallel", llvm::cl::desc("Run kernels on the thread pool"),
       llvm::cl::init(true)};
+  PassOptions::Option<bool> fuse{
+      *this, "fuse",
+      llvm::cl::desc("Put launches together (cq-fuse-launches)"),
+      llvm::cl::init(true)};
   PassOptions::Option<std::string> activation{
       *this, "activation",
       llvm::cl::desc("How products with packed weights read activations: int8 "

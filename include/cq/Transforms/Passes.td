@@ -37,6 +37,29 @@ def ExposeBlocks : Pass<"cq-expose-blocks", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numBlocks", "blocks", "Blocks with an entry point">];
 }
 
+def FuseLaunches : Pass<"cq-fuse-launches", "::mlir::ModuleOp"> {
+  let summary = "Products side by side, and elementwise ops behind them, become one launch";
+  let description = [{
+    Launches of kernels that say what they write (`cq.written`, the number of that
+    argument, as convert-cq-to-x86 leaves them) become one where neither reads what
+    the other writes:
+
+    - in a row: the tasks of one, then those of the other. q, k and v are one launch,
+      whatever their schemes and shapes.
+    - in step, where an elementwise linalg.generic follows and task i of each product
+      is the same columns of its result (`cq.columns_of_task`): gate, up and SwiGLU
+      are one launch; so are a product and the bias or the residual sum behind it.
+
+    Every number is computed as before, by the same functions: what is new is small.
+    On buffers, after convert-cq-to-x86 and before loops.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::cq::CQDialect",
+                           "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numProducts", "products", "Products put together">,
+                    Statistic<"numEpilogues", "epilogues", "Elementwise ops that became part of a launch">];
+}
+
 def OutlineLoops : Pass<"cq-outline-loops", "::mlir::ModuleOp"> {
   let summary = "Makes functions of what stands between launches; equal ones are one";
   let description = [{

@@ -181,11 +181,17 @@ struct ConvertMatmul : KernelPattern<MatmulOp> {
                  op.getActivationSums(), op.getCodes(), op.getScales(),
                  op.getZeros(), op.getCherryColumns(), op.getCherryDeltas(),
                  op.getRowOrder(), op.getInit()});
-    func::FuncOp kernel =
-        cache.get(spec.name(), ValueRange(args).getTypes(),
-                  [&](OpBuilder &b, StringRef name) {
-                    return buildMatmulKernel(b, op.getLoc(), name, spec, types);
-                  });
+    func::FuncOp kernel = cache.get(
+        spec.name(), ValueRange(args).getTypes(),
+        [&](OpBuilder &b, StringRef name) {
+          func::FuncOp built =
+              buildMatmulKernel(b, op.getLoc(), name, spec, types);
+          // For cq-fuse-launches: which argument it writes, and where.
+          built->setAttr("cq.written", b.getIndexAttr(args.size() - 1));
+          if (spec.weight.tasksAreColumns())
+            built->setAttr("cq.columns_of_task", b.getIndexAttr(16));
+          return built;
+        });
     Value tasks = arith::ConstantIndexOp::create(rewriter, op.getLoc(),
                                                  spec.weight.numPanels());
     const WeightSpec &w = spec.weight;

@@ -72,6 +72,12 @@ int64_t WeightSpec::numPanels() const {
   return panels;
 }
 
+bool WeightSpec::tasksAreColumns() const {
+  return !layout.permuted &&
+         llvm::all_of(ArrayRef(layout.segments).drop_back(),
+                      [](const RowSegment &s) { return s.rows % 16 == 0; });
+}
+
 static MemRefType plane(ArrayRef<int64_t> shape, Type element) {
   return MemRefType::get(shape, element);
 }

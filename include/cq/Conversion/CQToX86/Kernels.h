@@ -42,6 +42,8 @@ struct WeightSpec {
   std::optional<std::string> unsupported() const;
   /// Panels of 16 rows: the tasks of a product.
   int64_t numPanels() const;
+  /// Whether task i writes columns [16 i, 16 i + 16) of y and nothing else.
+  bool tasksAreColumns() const;
 };
 
 /// y [m, n] = x [m, k] · Ŵᵀ.
