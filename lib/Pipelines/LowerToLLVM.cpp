@@ -92,21 +92,9 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createCSEPass());
   pm.addPass(createSCFToControlFlowPass());
-  // To LLVM: launches and vectors first (they make memref, func and arith ops),
-  // functions last (their signatures hold memrefs).
+  // To LLVM: launches first (they make memref, func and arith operations).
   pm.addPass(createConvertCQToLLVM());
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createConvertMathToLibmPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createConvertControlFlowToLLVMPass());
-  pm.addPass(createConvertFuncToLLVMPass());
-  pm.addPass(createUBToLLVMConversionPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  // Descriptors built and taken apart again.
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createConvertAllToLLVM());
   pm.addPass(createCSEPass());
 }
 

@@ -13,7 +13,7 @@
 
 namespace mlir::cq {
 
-#define GEN_PASS_DECL_CONVERTCQTOLLVM
+#define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
 #include "cq/Conversion/CQToLLVM/CQToLLVM.h.inc"
 

@@ -26,4 +26,19 @@ def ConvertCQToLLVM : Pass<"convert-cq-to-llvm", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numThunks", "thunks", "Kernels that got a thunk">];
 }
 
+def ConvertAllToLLVM : Pass<"cq-convert-all-to-llvm", "::mlir::ModuleOp"> {
+  let summary = "vector, math, memref, arith, index, cf, func and ub in one conversion";
+  let description = [{
+    The same patterns as `convert-vector-to-llvm`, `convert-math-to-llvm`,
+    `convert-math-to-libm`, `finalize-memref-to-llvm` and so on, applied
+    together: the driver looks at every operation once instead of ten times,
+    and no casts between half converted types come and go. Vector operations
+    that have no direct conversion are rewritten first, and only those;
+    descriptors that are built and taken apart again are folded.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect"];
+}
+
 #endif // CQ_CONVERSION_CQTOLLVM_TD
