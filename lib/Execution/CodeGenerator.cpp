@@ -110,6 +110,10 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
 
   recordUpdatedArguments(module);
   PassManager pm(module.getContext());
+#ifdef NDEBUG
+  // A third of the time of all passes; tests run them with it.
+  pm.enableVerifier(false);
+#endif
   LowerToLLVMOptions lowering;
   lowering.targetCPU = options.targetCPU;
   lowering.parallel = options.parallel;

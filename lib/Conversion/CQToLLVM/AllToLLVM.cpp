@@ -1,4 +1,4 @@
-//===- AllToLLVM.cpp - Everything to the LLVM dialect at once --------------===//
+//===- AllToLLVM.cpp - Everything to the LLVM dialect at once -------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -77,7 +77,7 @@ static void lowerVectors(ModuleOp module) {
   vector::populateVectorTransferLoweringPatterns(patterns,
                                                  /*maxTransferRank=*/1);
   vector::populateVectorMaskMaterializationPatterns(
-      patterns, /*force32BitVectorIndices=*/false);
+      patterns, /*force32BitVectorIndices=*/true);
   vector::populateVectorInsertExtractStridedSliceTransforms(patterns);
   vector::populateVectorStepLoweringPatterns(patterns);
   vector::populateVectorRankReducingFMAPattern(patterns);
@@ -121,7 +121,9 @@ struct ConvertAllToLLVMPass
     SymbolTableCollection symbols;
     RewritePatternSet patterns(context);
     vector::populateVectorTransferLoweringPatterns(patterns);
-    populateVectorToLLVMConversionPatterns(converter, patterns);
+    populateVectorToLLVMConversionPatterns(converter, patterns,
+                                           /*reassociateFPReductions=*/false,
+                                           /*force32BitVectorIndices=*/true);
     populateMathToLLVMConversionPatterns(converter, patterns,
                                          /*approximateLog1p=*/true,
                                          /*benefit=*/2);

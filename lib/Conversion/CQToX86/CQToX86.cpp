@@ -185,7 +185,7 @@ struct ConvertMatmul : KernelPattern<MatmulOp> {
         spec.name(), ValueRange(args).getTypes(),
         [&](OpBuilder &b, StringRef name) {
           func::FuncOp built =
-              buildMatmulKernel(b, op.getLoc(), name, spec, types);
+              buildMatmulKernel(b, op.getLoc(), name, spec, types, &cache);
           // For cq-fuse-launches: which argument it writes, and where.
           built->setAttr("cq.written", b.getIndexAttr(args.size() - 1));
           if (spec.weight.tasksAreColumns())

@@ -120,25 +120,25 @@ SmallVector<Value> CherryTile::slot(ValueRange sums) {
 
 SmallVector<Value> CherryTile::column(ValueRange sums, bool masked) {
   Value first = e.index(0);
-  return e.loop(first, e.index(weight.cherries.count), 1, sums,
-                [&](Value i, ValueRange inner) {
-                  Value column = asColumn(e.load(args.cherryColumns, i));
-                  Value at = e.add(e.mul(i, weight.n), reader.row(first));
-                  Value deltas = e.toF32(loadRows(
-                      e, args.cherryDeltas, at, reader, first, kRows, masked));
-                  SmallVector<Value> result;
-                  for (int64_t t = 0; t < tokens; ++t) {
-                    Value x =
-                        e.splat(e.load(args.x, {token(t), column}), kRows);
-                    result.push_back(multiplyAdd(deltas, x, inner[t]));
-                  }
-                  return result;
-                });
+  return e.loop(
+      first, e.index(weight.cherries.count), 1, sums,
+      [&](Value i, ValueRange inner) {
+        Value column = asColumn(e.load(args.cherryColumns, i));
+        Value at = e.add(e.mul(i, reader.numRows()), reader.row(first));
+        Value deltas = e.toF32(
+            loadRows(e, args.cherryDeltas, at, reader, first, kRows, masked));
+        SmallVector<Value> result;
+        for (int64_t t = 0; t < tokens; ++t) {
+          Value x = e.splat(e.load(args.x, {token(t), column}), kRows);
+          result.push_back(multiplyAdd(deltas, x, inner[t]));
+        }
+        return result;
+      });
 }
 
 SmallVector<Value> CherryTile::element(ValueRange sums) {
   int64_t count = weight.cherries.count;
-  Value last = e.index(weight.n - 1);
+  Value last = e.sub(reader.numRows(), e.index(1));
   SmallVector<Value> entries;
   for (int64_t lane = 0; lane < kRows; ++lane)
     entries.push_back(e.mul(e.min(reader.row(e.index(lane)), last), count));

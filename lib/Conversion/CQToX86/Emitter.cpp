@@ -26,8 +26,8 @@ Value Emitter::add(Value a, Value b) {
 Value Emitter::sub(Value a, Value b) {
   return createOrFold<arith::SubIOp>(a, b);
 }
-Value Emitter::mul(Value a, int64_t b) {
-  return createOrFold<arith::MulIOp>(a, index(b));
+Value Emitter::mul(Value a, Value b) {
+  return createOrFold<arith::MulIOp>(a, b);
 }
 Value Emitter::udiv(Value a, int64_t b) {
   return createOrFold<arith::DivUIOp>(a, index(b));

@@ -28,7 +28,8 @@ public:
   Value add(Value a, Value b);
   Value add(Value a, int64_t b) { return add(a, index(b)); }
   Value sub(Value a, Value b);
-  Value mul(Value a, int64_t b);
+  Value mul(Value a, Value b);
+  Value mul(Value a, int64_t b) { return mul(a, index(b)); }
   Value udiv(Value a, int64_t b);
   Value urem(Value a, int64_t b);
   Value min(Value a, Value b);

@@ -35,8 +35,9 @@ static Value columnsOf(Emitter &e, WeightReader &reader, Value lane,
                        int64_t lanes, bool masked) {
   Value order = e.zextI32(loadRows(e, reader.rowOrder(), reader.row(lane),
                                    reader, lane, lanes, masked));
-  return arith::MinUIOp::create(e, order,
-                                e.constI32(reader.numRows() - 1, lanes));
+  Value last = arith::IndexCastOp::create(e, e.getI32Type(),
+                                          e.sub(reader.numRows(), e.index(1)));
+  return arith::MinUIOp::create(e, order, e.splat(last, lanes));
 }
 
 /// The rows that exist: all of them, as a constant, unless `masked`.

@@ -8,6 +8,7 @@
 
 #include "Epilogue.h"
 #include "MicroTile.h"
+#include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Conversion/CQToX86/Kernels.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -168,9 +169,15 @@ public:
   MatmulKernel(Emitter &e, const MatmulSpec &spec, const KernelArgs &args)
       : e(e), spec(spec), args(args) {}
 
-  void emit();
+  /// With a cache the code of a segment is a function that all weights with
+  /// rows of that kind share, whatever their number and place.
+  void emit(KernelCache *cache);
 
 private:
+  void emitSegment(const Segment &segment, Value lower, Value upper);
+  void callSegment(const Segment &segment, Value lower, Value upper,
+                   KernelCache &cache);
+  std::string segmentName(const Segment &segment) const;
   void emitPanel(WeightReader &reader, bool unpacked);
   /// Covers all tokens with tiles of at most `most`.
   void forTokens(int64_t most,
@@ -229,44 +236,145 @@ void MatmulKernel::forCherryTokens(
     forTokens(4, body);
 }
 
-void MatmulKernel::emit() {
+void MatmulKernel::emitSegment(const Segment &segment, Value lower,
+                               Value upper) {
+  bool unpacked = unpacksPanels(spec.mode, spec.weight.layout.kind,
+                                segment.bits, spec.weight.k, spec.m);
+  auto reader =
+      unpacked ? WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
+                                              args)
+               : WeightReader::create(e, spec.weight, segment, spec.isa, args);
+  e.loop(lower, upper, 1, [&](Value panel) {
+    reader->setPanel(panel);
+    emitPanel(*reader, unpacked);
+  });
+  if (!unpacked)
+    return;
+  // Of many tokens a few at a time, for all panels: cherries read activations
+  // here and there, and those of a few tokens stay in L1.
+  auto stored = WeightReader::create(e, spec.weight, segment, spec.isa, args);
+  forCherryTokens([&](Value token, int64_t tokens) {
+    e.loop(lower, upper, 1, [&](Value panel) {
+      stored->setPanel(panel);
+      emitCherries(e, spec, args, *stored, token, tokens);
+    });
+  });
+}
+
+/// `type` without the sizes and strides that depend on the rows of a weight.
+static MemRefType withoutRows(MemRefType type) {
+  if (!type || type.getRank() == 0)
+    return type;
+  bool matrix = type.getRank() == 2;
+  SmallVector<int64_t> shape(type.getShape());
+  shape.back() = ShapedType::kDynamic;
+  if (type.getLayout().isIdentity())
+    return MemRefType::get(shape, type.getElementType());
+  int64_t any = ShapedType::kDynamic;
+  auto layout = StridedLayoutAttr::get(type.getContext(), any,
+                                       matrix ? ArrayRef<int64_t>{any, 1}
+                                              : ArrayRef<int64_t>{1});
+  return MemRefType::get(shape, type.getElementType(), layout);
+}
+
+std::string MatmulKernel::segmentName(const Segment &segment) const {
+  // Rows enough for nothing to depend on them, in one segment.
+  MatmulSpec shared = spec;
+  shared.weight.scheme.bits = segment.bits;
+  shared.weight.layout =
+      Layout::uniform(spec.weight.layout.kind, 16, segment.bits);
+  shared.weight.layout.permuted = spec.weight.layout.permuted;
+  shared.weight.n = 16;
+  std::string name = shared.name();
+  // cq_matmul_w16x576_… covers any number of rows.
+  name.replace(0, StringRef("cq_matmul_w16x").size(), "cq_panels_k");
+  return segment.ragged() ? name + "_ragged" : name;
+}
+
+void MatmulKernel::callSegment(const Segment &segment, Value lower, Value upper,
+                               KernelCache &cache) {
+  using Slot = Value KernelArgs::*;
+  // In the order of a product's arguments; the last six depend on the rows.
+  constexpr Slot slots[] = {&KernelArgs::x,
+                            &KernelArgs::activationCodes,
+                            &KernelArgs::activationScales,
+                            &KernelArgs::activationSums,
+                            &KernelArgs::codes,
+                            &KernelArgs::scales,
+                            &KernelArgs::zeros,
+                            &KernelArgs::cherryColumns,
+                            &KernelArgs::cherryDeltas,
+                            &KernelArgs::rowOrder,
+                            &KernelArgs::y};
+  constexpr Slot places[] = {&KernelArgs::rowBegin, &KernelArgs::rowEnd,
+                             &KernelArgs::panelBegin, &KernelArgs::codeOffset,
+                             &KernelArgs::rows};
+  SmallVector<Value> operands;
+  for (auto [i, slot] : llvm::enumerate(slots)) {
+    Value value = args.*slot;
+    if (!value)
+      continue;
+    auto type = cast<MemRefType>(value.getType());
+    MemRefType wanted = i < 4 ? type : withoutRows(type);
+    if (wanted != type)
+      value = memref::CastOp::create(e, wanted, value);
+    operands.push_back(value);
+  }
+  for (int64_t place : {segment.rowBegin, segment.rowBegin + segment.rows,
+                        segment.panelBegin, segment.codeOffset, spec.weight.n})
+    operands.push_back(e.index(place));
+  operands.append({lower, upper});
+
+  func::FuncOp shared = cache.get(
+      segmentName(segment), ValueRange(operands).getTypes(),
+      [&](OpBuilder &builder, StringRef name) {
+        OpBuilder::InsertionGuard guard(builder);
+        auto function = func::FuncOp::create(
+            builder, e.getLoc(), name,
+            builder.getFunctionType(ValueRange(operands).getTypes(), {}));
+        Block *entry = function.addEntryBlock();
+        KernelArgs inner;
+        unsigned next = 0;
+        for (Slot slot : slots)
+          if (args.*slot)
+            inner.*slot = entry->getArgument(next++);
+        for (Slot place : places)
+          inner.*place = entry->getArgument(next++);
+        Emitter body(e.getLoc(), builder);
+        body.setInsertionPointToStart(entry);
+        MatmulKernel(body, spec, inner)
+            .emitSegment(segment, entry->getArgument(next),
+                         entry->getArgument(next + 1));
+        func::ReturnOp::create(body);
+        return function;
+      });
+  func::CallOp::create(e, shared, operands);
+}
+
+void MatmulKernel::emit(KernelCache *cache) {
   SmallVector<Segment> segments = segmentsOf(spec.weight);
+  // Linear planes, for interchange, are rare.
+  if (spec.weight.layout.kind != LayoutKind::Panel16)
+    cache = nullptr;
   for (const Segment &segment : segments) {
-    bool unpacked = unpacksPanels(spec.mode, spec.weight.layout.kind,
-                                  segment.bits, spec.weight.k, spec.m);
-    auto reader =
-        unpacked
-            ? WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
-                                           args)
-            : WeightReader::create(e, spec.weight, segment, spec.isa, args);
     Value lower = args.begin, upper = args.end;
     if (segments.size() > 1) {
       Value first = e.index(segment.panelBegin);
       lower = e.max(e.sub(args.begin, first), e.index(0));
       upper = e.min(e.sub(args.end, first), e.index(segment.panels()));
     }
-    e.loop(lower, upper, 1, [&](Value panel) {
-      reader->setPanel(panel);
-      emitPanel(*reader, unpacked);
-    });
-    if (!unpacked)
-      continue;
-    // Of many tokens a few at a time, for all panels: cherries read activations
-    // here and there, and those of a few tokens stay in L1.
-    auto stored = WeightReader::create(e, spec.weight, segment, spec.isa, args);
-    forCherryTokens([&](Value token, int64_t tokens) {
-      e.loop(lower, upper, 1, [&](Value panel) {
-        stored->setPanel(panel);
-        emitCherries(e, spec, args, *stored, token, tokens);
-      });
-    });
+    if (cache)
+      callSegment(segment, lower, upper, *cache);
+    else
+      emitSegment(segment, lower, upper);
   }
 }
 
 func::FuncOp mlir::cq::x86::buildMatmulKernel(OpBuilder &builder, Location loc,
                                               StringRef name,
                                               const MatmulSpec &spec,
-                                              const MatmulTypes &types) {
+                                              const MatmulTypes &types,
+                                              KernelCache *cache) {
   OpBuilder::InsertionGuard guard(builder);
   KernelArgs args;
   std::pair<MemRefType, Value *> slots[] = {
@@ -286,7 +394,7 @@ func::FuncOp mlir::cq::x86::buildMatmulKernel(OpBuilder &builder, Location loc,
 
   Emitter e(loc, builder);
   e.setInsertionPointToStart(&func.front());
-  MatmulKernel(e, spec, args).emit();
+  MatmulKernel(e, spec, args).emit(cache);
   func::ReturnOp::create(e);
   return func;
 }

@@ -198,8 +198,25 @@ SmallVector<Value> MicroTile::emitInt8() {
   SmallVector<Value> accumulators(tile, e.constF32(0.0f, isa.lanes()));
   SmallVector<Value> zeros(tile * exponentList.size() * plan.chains,
                            e.constI32(0, isa.lanes()));
+  int64_t k = spec.weight.k, group = activationGroup(scheme),
+          step = plan.columnsPerStep;
+  // A shorter last group takes fewer rounds of the same loop: of several tokens
+  // a step is long code, and nobody wants it twice.
+  if (plan.tokens > 2 && k > group && k % group != 0 && k % step == 0 &&
+      group % step == 0)
+    return e.loop(
+        e.index(0), e.index(k), group, accumulators,
+        [&](Value column, ValueRange carried) {
+          Value length = e.min(e.sub(e.index(k), column), e.index(group));
+          SmallVector<Value> totals =
+              e.loop(e.index(0), length, step, zeros,
+                     [&](Value offset, ValueRange sums) {
+                       return productsInt8(e.add(column, offset), step, sums);
+                     });
+          return fold(column, totals, carried);
+        });
   return e.pieces(
-      spec.weight.k, activationGroup(scheme), accumulators,
+      k, group, accumulators,
       [&](Value column, int64_t length, ValueRange carried) {
         SmallVector<Value> totals =
             e.pieces(length, std::min(plan.columnsPerStep, length), zeros,

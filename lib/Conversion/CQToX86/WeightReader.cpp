@@ -54,11 +54,11 @@ WeightReader::WeightReader(Emitter &e, const WeightSpec &spec,
 
 void WeightReader::setPanel(Value newPanel) {
   panel = newPanel;
-  rowBase = e.add(e.mul(panel, 16), seg.rowBegin);
+  rowBase = e.add(e.mul(panel, 16), given(args.rowBegin, seg.rowBegin));
 }
 
 Value WeightReader::validRows(Value lane) {
-  return e.sub(e.index(seg.rowBegin + seg.rows), row(lane));
+  return e.sub(given(args.rowEnd, seg.rowBegin + seg.rows), row(lane));
 }
 
 namespace {
@@ -74,9 +74,9 @@ public:
   void setPanel(Value newPanel) override {
     WeightReader::setPanel(newPanel);
     codeBase = e.add(e.mul(panel, spec.layout.panelBytes(spec.k, seg.bits)),
-                     seg.codeOffset);
-    scaleBase =
-        e.add(e.mul(panel, strides.panel), seg.panelBegin * strides.panel);
+                     given(args.codeOffset, seg.codeOffset));
+    scaleBase = e.mul(e.add(panel, given(args.panelBegin, seg.panelBegin)),
+                      strides.panel);
   }
 
   Value loadVector(Value column, int64_t offset, unsigned vector,

@@ -19,6 +19,10 @@ struct KernelArgs {
   Value x, activationCodes, activationScales, activationSums;
   Value codes, scales, zeros, cherryColumns, cherryDeltas, rowOrder, y;
   Value begin, end;
+  /// Where the rows of a segment are, in code that several segments share: row
+  /// and panel of the first, behind the last, first byte of the code plane,
+  /// rows of the weight. Null where a Segment says so.
+  Value rowBegin, rowEnd, panelBegin, codeOffset, rows;
 };
 
 /// Rows of one bit width, in panels of 16 (the last may have fewer).
@@ -71,11 +75,14 @@ public:
   Value row(Value lane) { return e.add(rowBase, lane); }
   /// Which row of W each stored row is; null where they are the same.
   Value rowOrder() const { return args.rowOrder; }
-  int64_t numRows() const { return spec.n; }
+  Value numRows() { return given(args.rows, spec.n); }
   /// How many of the rows from `lane` on exist (may be ≤ 0).
   Value validRows(Value lane);
 
 protected:
+  Value given(Value value, int64_t otherwise) {
+    return value ? value : e.index(otherwise);
+  }
   WeightReader(Emitter &e, const WeightSpec &spec, const Segment &segment,
                ISA isa, const KernelArgs &args, const PanelUnit &unit);
 

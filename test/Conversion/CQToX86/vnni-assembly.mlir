@@ -18,7 +18,7 @@
 // RUN:   | mlir-translate --mlir-to-llvmir | opt -O3 -mtriple=x86_64-linux-gnu -mcpu=alderlake \
 // RUN:   | llc -O3 -mtriple=x86_64-linux-gnu -mcpu=alderlake | FileCheck %s --check-prefix=AVXVNNI
 
-// CHECK-LABEL: cq_matmul_w576x576_b3_g64
+// CHECK-LABEL: {{^}}cq_panels_k576_b3_g64
 // A group of 64: 16 quads.
 // CHECK-COUNT-16: vpdpbusd {{.*}}{1to16}
 // CHECK:       vfmadd
@@ -26,7 +26,7 @@
 // CLEAN-NOT:   Spill
 // CLEAN-NOT:   Reload
 
-// AVXVNNI-LABEL: cq_matmul_w576x576_b3_g64
+// AVXVNNI-LABEL: {{^}}cq_panels_k576_b3_g64
 // AVXVNNI:       {vex} vpdpbusd {{.*}}%ymm
 
 #scheme = #cq.scheme<bits = 3, group = 64, grid = symmetric, scale = f16>

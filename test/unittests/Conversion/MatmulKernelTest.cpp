@@ -8,6 +8,7 @@
 
 #include "KernelCases.h"
 #include "cq/Codec/MixedRows.h"
+#include "cq/Conversion/CQToX86/CQToX86.h"
 #include <cstdlib>
 #include <cstring>
 
@@ -71,11 +72,14 @@ void checkAll(std::vector<MatmulCase> &cases) {
     size_t end = std::min(cases.size(), begin + 16);
     KernelHarness harness;
     OpBuilder builder = harness.builder();
+    // Half of them in one piece, half as calls of what all have in common.
+    KernelCache cache(cast<ModuleOp>(builder.getBlock()->getParentOp()));
     for (size_t i = begin; i < end; ++i) {
       cases[i].name = cases[i].spec.name() + "_" + std::to_string(i);
       buildMatmulKernel(builder, builder.getUnknownLoc(), cases[i].name,
                         cases[i].spec,
-                        MatmulTypes::get(harness.context(), cases[i].spec));
+                        MatmulTypes::get(harness.context(), cases[i].spec),
+                        i % 2 == 0 ? &cache : nullptr);
     }
     ASSERT_TRUE(harness.compile());
     for (size_t i = begin; i < end; ++i) {

@@ -67,9 +67,14 @@ struct MatmulTypes {
   /// Identity-layout memrefs of the shapes the codec states.
   static MatmulTypes get(MLIRContext *context, const MatmulSpec &spec);
 };
+class KernelCache;
+
+/// With a cache the kernel consists of calls, one for each segment of rows;
+/// what is called goes into the cache's module and is shared with other
+/// kernels.
 func::FuncOp buildMatmulKernel(OpBuilder &builder, Location loc, StringRef name,
-                               const MatmulSpec &spec,
-                               const MatmulTypes &types);
+                               const MatmulSpec &spec, const MatmulTypes &types,
+                               KernelCache *cache = nullptr);
 
 /// Rows of a packed weight as floats; tasks are the entries of `indices`.
 struct GatherTypes {
