@@ -96,6 +96,14 @@ if os.path.exists(os.path.join(iree, "bin", "iree-compile")):
     if subprocess.run([os.path.join(iree, "bin", "python"), "-c", finds_importers]).returncode == 0:
         config.available_features.add("iree-import")
 config.environment["CQ_IREE"] = iree
+# torch-mlir with PyTorch, in another; stubs/ may stand in for CUDA's libraries.
+torch_mlir = os.environ.get("CQ_TORCH_MLIR", os.path.expanduser("~/.cache/cq/peers/torch-mlir"))
+finds_torch_mlir = "import importlib.util as u, sys; sys.exit(not (u.find_spec('torch') and u.find_spec('torch_mlir')))"
+if os.path.exists(os.path.join(torch_mlir, "bin", "python")) and subprocess.run(
+        [os.path.join(torch_mlir, "bin", "python"), "-c", finds_torch_mlir]).returncode == 0:
+    config.available_features.add("torch-mlir")
+config.substitutions.append(("%torch_mlir_python",
+                             f"env LD_LIBRARY_PATH={torch_mlir}/stubs {torch_mlir}/bin/python"))
 config.environment["LLVM_LIB_DIR"] = os.path.join(config.llvm_tools_dir, "..", "lib")
 config.substitutions.append(("%iree_python", os.path.join(iree, "bin", "python")))
 config.substitutions.append(("%iree_compile", os.path.join(iree, "bin", "iree-compile")

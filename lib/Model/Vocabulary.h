@@ -82,7 +82,8 @@ llvm::Error writeGGUFVocabulary(const Vocabulary &vocabulary,
 void addVocabulary(class GGUFWriter &writer, const Vocabulary &vocabulary);
 llvm::Expected<Vocabulary> readHuggingFaceVocabulary(llvm::StringRef path);
 /// tokenizer.json and tokenizer_config.json in `folder`; false where that form
-/// has no words for the vocabulary (llama2.c's spaces, texts that are no UTF-8).
+/// has no words for the vocabulary (llama2.c's spaces, texts that are no
+/// UTF-8).
 llvm::Expected<bool> writeHuggingFaceVocabulary(const Vocabulary &vocabulary,
                                                 llvm::StringRef folder);
 llvm::Expected<Vocabulary> readLlama2CVocabulary(llvm::StringRef path);

@@ -10,6 +10,7 @@
 //
 
 #include "FuzzInput.h"
+#include "cq/Model/Parameters.h"
 #include "cq/Model/Tokenizer.h"
 #include "cq/Solver/Measurements.h"
 #include "cq/Solver/Plan.h"

@@ -49,8 +49,8 @@ llvm::Expected<std::vector<ExportedTensor>>
 exportGGUF(const ExportInput &input, llvm::StringRef path,
            const ExportOptions &options = {});
 
-/// model.safetensors, config.json, tokenizer.gguf and, where that form has words
-/// for it, tokenizer.json in `folder`, which exists.
+/// model.safetensors, config.json, tokenizer.gguf and, where that form has
+/// words for it, tokenizer.json in `folder`, which exists.
 llvm::Expected<std::vector<ExportedTensor>>
 exportCheckpoint(const ExportInput &input, llvm::StringRef folder,
                  CheckpointForm form, const ExportOptions &options = {});
