@@ -45,12 +45,12 @@ class Decoded(torch.nn.Module):
         self.register_buffer("zeros", torch.randint(0, 16, (96, 2, 1), dtype=torch.uint8))
         self.register_buffer("scales", torch.rand(96, 2, 1))
         self.register_buffer("packed", torch.randint(0, 256, (32, 48), dtype=torch.uint8))
-        self.register_buffer("shifts", torch.tensor([0, 4], dtype=torch.uint8))
+        self.register_buffer("shifts", torch.tensor([0, 4], dtype=torch.int32))
         self.register_buffer("scale", torch.rand(32, 1))
 
     def forward(self, x):
         w = ((self.codes.float() - self.zeros.float()) * self.scales).reshape(96, 64)
-        codes = (self.packed.unsqueeze(-1) >> self.shifts) & 15
+        codes = torch.bitwise_and(torch.bitwise_right_shift(self.packed.int().unsqueeze(-1), self.shifts), 15)
         v = (codes.reshape(32, 96).float() - 8.0) * self.scale
         return torch.relu(x @ w.t()) @ v.t()
 
