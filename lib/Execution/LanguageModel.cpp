@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Execution/LanguageModel.h"
+#include "DeviceModel.h"
 #include "ModelFiles.h"
 #include "cq/Execution/CompiledModule.h"
 #include "cq/Runtime/Session.h"
@@ -24,9 +25,13 @@ struct LanguageModel::Implementation {
   std::unique_ptr<CompiledModule> code;
   std::optional<ModelFiles> files;
   std::optional<Session> session;
+  std::optional<DeviceModel> device; ///< instead of code and session
   std::string fingerprint;
   double compileSeconds = 0;
 
+  const SessionShape &shape() const {
+    return device ? device->session->shape() : session->shape();
+  }
   llvm::Error startSession(const LanguageFunctions &functions);
 };
 
@@ -70,6 +75,32 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   if (options.threads)
     cq_set_threads(static_cast<int>(options.threads));
   auto impl = std::make_unique<Implementation>();
+  auto text = llvm::MemoryBuffer::getFile(modulePath);
+  if (!text)
+    return llvm::createStringError("cannot read " + modulePath);
+  auto start = std::chrono::steady_clock::now();
+  auto finish = [&] {
+    impl->compileSeconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+            .count();
+  };
+  auto identify = [&](const ParameterArchive &archive) {
+    impl->fingerprint =
+        hashKey({(*text)->getBuffer(), hashParameters(archive),
+                 options.targetCPU, options.activation, options.target});
+  };
+  if (!options.target.empty()) {
+    auto model = DeviceModel::load(modulePath, options);
+    if (!model)
+      return model.takeError();
+    impl->device.emplace(std::move(*model));
+    finish();
+    identify(*impl->device->files->archive);
+    return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(impl)));
+  }
+  if (!options.device.empty())
+    return llvm::createStringError("--device says where --target=cuda runs; "
+                                   "name that target too");
   ExecutionOptions execution;
   if (!options.targetCPU.empty())
     execution.targetCPU = options.targetCPU;
@@ -78,14 +109,11 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   execution.useCache = options.useCache;
   // @loss is for calibration.
   execution.functions = {"forward_*", "logits_*"};
-  auto start = std::chrono::steady_clock::now();
   auto code = CompiledModule::compileFile(modulePath, execution);
   if (!code)
     return code.takeError();
   impl->code = std::move(*code);
-  impl->compileSeconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-          .count();
+  finish();
   // First: a module without them is no language model, whatever its weights.
   auto functions = findChunkFunctions(impl->code->getInterface(), modulePath);
   if (!functions)
@@ -98,12 +126,7 @@ LanguageModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   if (llvm::Error error = impl->startSession(*functions))
     return std::move(error);
 
-  auto text = llvm::MemoryBuffer::getFile(modulePath);
-  if (!text)
-    return llvm::createStringError("cannot read " + modulePath);
-  impl->fingerprint =
-      hashKey({(*text)->getBuffer(), hashParameters(*impl->files->archive),
-               options.targetCPU, options.activation});
+  identify(*impl->files->archive);
   return std::unique_ptr<LanguageModel>(new LanguageModel(std::move(impl)));
 }
 
@@ -111,35 +134,56 @@ LanguageModel::LanguageModel(std::unique_ptr<Implementation> implementation)
     : implementation(std::move(implementation)) {}
 LanguageModel::~LanguageModel() = default;
 
-int64_t LanguageModel::width() const {
-  return implementation->session->shape().width;
-}
+int64_t LanguageModel::width() const { return implementation->shape().width; }
 int64_t LanguageModel::vocabulary() const {
-  return implementation->session->shape().vocabulary;
+  return implementation->shape().vocabulary;
 }
 int64_t LanguageModel::context() const {
-  return implementation->session->shape().context;
+  return implementation->shape().context;
 }
 int64_t LanguageModel::position() const {
-  return implementation->session->position();
+  return implementation->device ? implementation->device->session->position()
+                                : implementation->session->position();
 }
 const Tokenizer *LanguageModel::tokenizer() const {
-  return implementation->files->tokenizer.get();
+  return (implementation->device ? implementation->device->files
+                                 : implementation->files)
+      ->tokenizer.get();
 }
 llvm::StringRef LanguageModel::fingerprint() const {
   return implementation->fingerprint;
 }
 bool LanguageModel::compiledFromCache() const {
-  return implementation->code->isFromCache();
+  return implementation->code && implementation->code->isFromCache();
 }
 double LanguageModel::compileSeconds() const {
   return implementation->compileSeconds;
 }
 
-void LanguageModel::reset() { implementation->session->reset(); }
+void LanguageModel::reset() {
+  if (implementation->device)
+    implementation->device->session->reset();
+  else
+    implementation->session->reset();
+}
+
+bool LanguageModel::hasDevice() const {
+  return implementation->device.has_value();
+}
+
+llvm::Expected<int32_t> LanguageModel::step(int32_t token) {
+  return implementation->device->session->step(token);
+}
 
 llvm::Error LanguageModel::forward(llvm::ArrayRef<int32_t> tokens,
                                    float *hidden) {
+  if (implementation->device) {
+    DeviceSession &session = *implementation->device->session;
+    std::string refusal = session.refuse(tokens.data(), tokens.size());
+    if (!refusal.empty())
+      return llvm::createStringError(refusal);
+    return session.forward(tokens.data(), tokens.size(), hidden);
+  }
   Session &session = *implementation->session;
   std::string refusal = session.refuse(tokens.data(), tokens.size());
   if (!refusal.empty())
@@ -150,6 +194,8 @@ llvm::Error LanguageModel::forward(llvm::ArrayRef<int32_t> tokens,
 
 llvm::Error LanguageModel::logits(const float *hidden, int64_t count,
                                   float *out) {
+  if (implementation->device)
+    return implementation->device->session->logits(hidden, count, out);
   implementation->session->logits(hidden, count, out);
   return llvm::Error::success();
 }

@@ -15,6 +15,7 @@
 #include "cq/Conversion/CQToNVGPU/CQToNVGPU.h"
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Pipelines/LowerToGPU.h"
 #include "cq/Pipelines/LowerToLLVM.h"
 #include "cq/Pipelines/Observe.h"
 #include "cq/Pipelines/Quantize.h"
@@ -36,6 +37,7 @@ void cq::registerAllPasses() {
   registerCQToNVGPUPasses();
   registerLowerGPUKernelsPipeline();
   registerCQToX86Passes();
+  registerLowerToGPUPipeline();
   registerLowerToLLVMPipeline();
   registerObservePipeline();
 }

@@ -6,18 +6,21 @@
 //
 //===----------------------------------------------------------------------===//
 
-// Writes kernels.mlir, cases.txt and one file of reference numbers for each
-// checked product into a folder; scripts/device-bundle makes a bundle of it.
-// With
+// Writes kernels (fatbin where the toolkit is, else PTX), cases.txt, one file
+// of reference numbers for each checked product and, with --model, the decoding
+// of a model into a folder; scripts/device-bundle makes a bundle of it. With
 // --rehearse every checked kernel runs in the interpreter first and must give
-// the reference.
+// the reference; a model's decoding always does.
 //
 //===----------------------------------------------------------------------===//
 
 #include "cq/Codec/Quantizer.h"
 #include "cq/Conversion/CQToNVGPU/Kernels.h"
+#include "cq/DeviceCode/DeviceCode.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Execution/DeviceExport.h"
 #include "cq/GPUInterpreter/Interpreter.h"
+#include "cq/Support/AtomicFile.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -45,8 +48,33 @@ static cl::opt<bool> rehearse("rehearse",
                               cl::desc("Run the checks in the interpreter"));
 static cl::opt<bool> checksOnly("checks-only",
                                 cl::desc("No kernels for benchmarks"));
-static cl::opt<unsigned> architecture("sm", cl::init(80),
-                                      cl::desc("Architecture of the options"));
+static cl::list<std::string>
+    chips("chips", cl::CommaSeparated,
+          cl::desc("Chips to compile for (default: sm_80, sm_90a); the first "
+                   "one's architecture chooses options"));
+static cl::list<std::string>
+    shapes("shapes", cl::CommaSeparated, cl::value_desc("NxK,..."),
+           cl::desc("Shapes to time (default: 4096x4096, 8192x8192, "
+                    "28672x8192, 14336x4096)"));
+static cl::list<int64_t> tokenCounts(
+    "tokens", cl::CommaSeparated, cl::value_desc("M,..."),
+    cl::desc("Tokens to time (default: 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, "
+             "2048)"));
+static cl::list<unsigned> widths("bits", cl::CommaSeparated,
+                                 cl::desc("Bits to time (default: 2, 3, 4)"));
+static cl::opt<unsigned> candidates(
+    "candidates", cl::init(4),
+    cl::desc("Sets of options to time for a product, the chosen one first "
+             "(default 4)"));
+static cl::opt<unsigned> checkCount("checks", cl::init(1000),
+                                    cl::desc("At most so many checks"));
+static cl::opt<std::string>
+    modelPath("model", cl::desc("Model whose greedy decoding is replayed"));
+static cl::opt<unsigned> steps("steps", cl::init(16),
+                               cl::desc("Tokens it decodes (default 16)"));
+static cl::opt<int> firstToken("first-token", cl::init(1),
+                               cl::desc("Token it starts with (default 1)"));
+static unsigned architecture = 80;
 
 namespace {
 struct Output {
@@ -205,38 +233,89 @@ static int addCheck(Output &out, const Scheme &scheme,
   return 0;
 }
 
-static void addBenchmark(Output &out, unsigned bits, int64_t m, int64_t n,
-                         int64_t k, const CherrySpec &cherries) {
-  Scheme scheme;
-  scheme.bits = bits;
-  nv::MatmulSpec spec = specOf(scheme, cherries, m, n, k, nv::FloatKind::F16);
+static void addCandidate(Output &out, const nv::MatmulSpec &spec, int64_t m) {
   if (std::optional<std::string> why = spec.unsupported()) {
     llvm::errs() << "skipped " << spec.name() << ": " << *why << '\n';
     return;
   }
   gpu::GPUFuncOp kernel = kernelOf(out, spec);
-  PlaneBytes bytes = planeBytes(n, k, scheme, spec.layout, cherries);
+  PlaneBytes bytes =
+      planeBytes(spec.n, spec.k, spec.scheme, spec.layout, spec.cherries);
   SmallVector<std::pair<StringRef, int64_t>> arguments;
   for (Attribute label : kernel->getAttrOfType<ArrayAttr>("cq.arguments")) {
     StringRef role = cast<StringAttr>(label).getValue();
     arguments.push_back({role, llvm::StringSwitch<int64_t>(role)
-                                   .Case("x", m * k * 2)
+                                   .Case("x", m * spec.k * 2)
                                    .Case("codes", bytes.codes)
                                    .Case("scales", bytes.scales)
                                    .Case("zeros", bytes.zeros)
                                    .Case("cherry_columns", bytes.cherryColumns)
                                    .Case("cherry_deltas", bytes.cherryDeltas)
-                                   .Case("y", m * n * 4)
+                                   .Case("y", m * spec.n * 4)
                                    .Default(4)});
   }
   describe(out, "bench", kernel, spec, m, arguments);
+}
+
+static void addBenchmark(Output &out, unsigned bits, int64_t m, int64_t n,
+                         int64_t k, const CherrySpec &cherries) {
+  Scheme scheme;
+  scheme.bits = bits;
+  nv::MatmulSpec spec = specOf(scheme, cherries, m, n, k, nv::FloatKind::F16);
+  // The chosen options, then others at even distances in the list.
+  std::vector<nv::KernelOptions> all =
+      nv::candidateOptions(spec, m, architecture);
+  size_t count =
+      std::min<size_t>(all.size(), std::max(1u, candidates.getValue()));
+  for (size_t i = 0; i != std::max<size_t>(count, 1); ++i) {
+    if (!all.empty())
+      spec.options = all[i * all.size() / count];
+    addCandidate(out, spec, m);
+  }
+}
+
+/// NAME.fatbin, or NAME.ptx where there is no toolkit.
+static int writeImage(StringRef name, ArrayRef<std::string> ptx) {
+  std::vector<DeviceImage> images;
+  for (auto [chip, text] : llvm::zip(chips, ptx)) {
+    auto cubin = assemblePTX(text, chip, nullptr);
+    if (!cubin) {
+      llvm::errs() << "no cubin of '" << name
+                   << "': " << llvm::toString(cubin.takeError())
+                   << "; the driver will assemble the PTX\n";
+      images.clear();
+      break;
+    }
+    images.push_back({chip, false, std::move(*cubin)});
+  }
+  std::string path = folder + "/" + name.str(), bytes = ptx.front();
+  path += images.empty() ? ".ptx" : ".fatbin";
+  if (!images.empty()) {
+    images.push_back({chips.front(), true, ptx.front()});
+    auto fatbin = linkFatbin(images);
+    if (!fatbin)
+      return fail(llvm::toString(fatbin.takeError()));
+    bytes = std::move(*fatbin);
+  }
+  if (llvm::Error problem = writeFileAtomically(path, bytes))
+    return fail(llvm::toString(std::move(problem)));
+  return 0;
 }
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::ParseCommandLineOptions(
       argc, argv, "Kernels and reference numbers for a machine with a GPU\n");
+  if (chips.empty()) {
+    chips.push_back("sm_80");
+    chips.push_back("sm_90a");
+  }
+  llvm::Expected<unsigned> parsed = parseChip(chips.front());
+  if (!parsed)
+    return fail(llvm::toString(parsed.takeError()));
+  architecture = *parsed;
   DialectRegistry registry;
+  registerDeviceDialects(registry);
   registry.insert<arith::ArithDialect, CQDialect, gpu::GPUDialect,
                   math::MathDialect, memref::MemRefDialect, nvgpu::NVGPUDialect,
                   scf::SCFDialect, vector::VectorDialect>();
@@ -261,7 +340,7 @@ int main(int argc, char **argv) {
   for (unsigned bits : {2u, 3u, 4u, 8u})
     for (Grid grid : {Grid::Symmetric, Grid::Affine, Grid::HalfStep})
       for (int64_t m : {1, 5, 33}) {
-        if (bits == 8 && grid == Grid::HalfStep)
+        if ((bits == 8 && grid == Grid::HalfStep) || number >= checkCount)
           continue;
         Scheme scheme;
         scheme.bits = bits;
@@ -281,13 +360,24 @@ int main(int argc, char **argv) {
           return result;
         ++number;
       }
-  if (!checksOnly)
-    for (auto [n, k] : {std::pair<int64_t, int64_t>{4096, 4096},
-                        {8192, 8192},
-                        {28672, 8192},
-                        {14336, 4096}})
+  if (!checksOnly) {
+    if (shapes.empty())
+      for (const char *shape :
+           {"4096x4096", "8192x8192", "28672x8192", "14336x4096"})
+        shapes.push_back(shape);
+    if (tokenCounts.empty())
+      for (int64_t m : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 2048})
+        tokenCounts.push_back(m);
+    if (widths.empty())
       for (unsigned bits : {2u, 3u, 4u})
-        for (int64_t m : {1, 2, 4, 8, 16, 32, 64, 128, 512})
+        widths.push_back(bits);
+    for (StringRef shape : shapes) {
+      int64_t n, k;
+      if (shape.consumeInteger(10, n) || !shape.consume_front("x") ||
+          shape.getAsInteger(10, k) || n < 1 || k < 1)
+        return fail("'" + shape + "' is no shape; write 4096x4096");
+      for (unsigned bits : widths)
+        for (int64_t m : tokenCounts)
           for (bool withCherries : {false, true}) {
             if (withCherries && (bits != 3 || m > 16))
               continue;
@@ -296,11 +386,45 @@ int main(int argc, char **argv) {
                                                               1.0 / 256, k)
                                       : CherrySpec());
           }
-  llvm::raw_fd_ostream ir(folder + "/kernels.mlir", error);
-  if (error)
-    return fail("cannot write into '" + folder + "': " + error.message());
-  module->print(ir);
-  ir << '\n';
+    }
+  }
+  std::string text;
+  llvm::raw_string_ostream(text) << *module << '\n';
+  auto write = [&](StringRef name, StringRef bytes) {
+    return writeFileAtomically((folder + "/" + name).str(), bytes);
+  };
+  if (llvm::Error problem = write("kernels.mlir", text))
+    return fail(llvm::toString(std::move(problem)));
+  if (llvm::Error problem =
+          write("kernels.json", describeKernels(*module, chips.front())))
+    return fail(llvm::toString(std::move(problem)));
+  std::vector<std::string> ptx;
+  for (const std::string &chip : chips) {
+    OwningOpRef<ModuleOp> copy = module->clone();
+    auto made = emitPTX(*copy, chip);
+    if (!made)
+      return fail(llvm::toString(made.takeError()));
+    ptx.push_back(std::move(*made));
+  }
+  if (int result = writeImage("kernels", ptx))
+    return result;
+  if (!modelPath.empty()) {
+    DeviceExportOptions options;
+    options.steps = steps;
+    options.firstToken = firstToken;
+    options.chips.assign(chips.begin(), chips.end());
+    auto exported = exportDeviceModel(modelPath, folder, options);
+    if (!exported)
+      return fail(llvm::toString(exported.takeError()));
+    if (llvm::Error problem = write("model.mlir", exported->kernels))
+      return fail(llvm::toString(std::move(problem)));
+    if (int result = writeImage("model", exported->ptx))
+      return result;
+    llvm::outs() << "a model's decoding, rehearsed:";
+    for (int32_t token : exported->tokens)
+      llvm::outs() << ' ' << token;
+    llvm::outs() << '\n';
+  }
   llvm::outs() << number << " checks" << (rehearse ? ", rehearsed" : "") << ", "
                << out.kernels.size() << " kernels\n";
   return 0;

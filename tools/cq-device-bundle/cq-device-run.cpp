@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Runtime/Cuda.h"
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -256,6 +257,161 @@ void runBenchmark(cq_cuda *device, cq_cuda_module *module, const Case &c,
     release(device, launch);
 }
 
+//===----------------------------------------------------------------------===//
+// A whole model
+//===----------------------------------------------------------------------===//
+
+struct ModelLaunch {
+  cq_cuda_function function = nullptr;
+  unsigned grid[3], block[3], shared = 0;
+  std::vector<uint64_t> values; ///< addresses, or integers
+};
+
+/// Steps of greedy decoding of model.txt: ids must be the expected ones, and
+/// the last logits as the interpreter made them, up to roundings. The first
+/// step is launched, the others are replays of a graph.
+bool runModel(cq_cuda *device, const std::string &folder) {
+  std::string data = readFile(folder + "/model.bin"), image;
+  for (const char *name : {"model.fatbin", "model.cubin", "model.ptx"})
+    if (image.empty())
+      image = readFile(folder + "/" + name, false);
+  if (image.empty())
+    die("'" + folder + "' has no model.fatbin, model.cubin or model.ptx");
+  cq_cuda_module *module =
+      cq_cuda_load(device, image.c_str(), image.size() + 1);
+  check(!module);
+  cq_cuda_stream stream = cq_cuda_create_stream(device);
+  check(!stream);
+  std::vector<cq_cuda_pointer> buffers;
+  std::vector<ModelLaunch> launches;
+  std::vector<int> ids;
+  size_t token = 0, logits = 0, vocabulary = 0, last = 0;
+  std::istringstream text(readFile(folder + "/model.txt"));
+  for (std::string line; std::getline(text, line);) {
+    std::istringstream in(line);
+    std::string what;
+    in >> what;
+    if (what == "buffer") {
+      size_t number = 0, bytes = 0;
+      long offset = -1;
+      in >> number >> bytes >> offset;
+      if (!in || number != buffers.size() ||
+          (offset >= 0 && (size_t(offset) > data.size() ||
+                           bytes > data.size() - size_t(offset))))
+        die("'" + line + "' is no line of model.txt");
+      buffers.push_back(cq_cuda_allocate(device, bytes ? bytes : 1));
+      check(!buffers.back());
+      check(offset < 0 ? cq_cuda_fill(device, buffers.back(), 0,
+                                      bytes ? bytes : 1, stream)
+                       : cq_cuda_upload(device, buffers.back(),
+                                        data.data() + offset, bytes, stream));
+    } else if (what == "token") {
+      in >> token;
+    } else if (what == "logits") {
+      in >> logits >> vocabulary;
+    } else if (what == "last") {
+      in >> last;
+    } else if (what == "steps") {
+      for (int id; in >> id;)
+        ids.push_back(id);
+      in.clear();
+    } else if (what == "launch") {
+      ModelLaunch launch;
+      std::string kernel;
+      size_t count = 0;
+      in >> kernel;
+      for (unsigned &size : launch.grid)
+        in >> size;
+      for (unsigned &size : launch.block)
+        in >> size;
+      in >> launch.shared >> count;
+      for (size_t i = 0; in && i != count; ++i) {
+        std::string kind;
+        uint64_t value = 0, offset = 0;
+        in >> kind >> value;
+        if (kind == "b") {
+          in >> offset;
+          if (value >= buffers.size())
+            die("'" + line + "' is no line of model.txt");
+          value = buffers[value] + offset;
+        }
+        launch.values.push_back(value);
+      }
+      launch.function =
+          cq_cuda_get(device, module, kernel.c_str(), int(launch.shared));
+      check(!launch.function);
+      launches.push_back(launch);
+    }
+    if (!in)
+      die("'" + line + "' is no line of model.txt");
+  }
+  if (ids.size() < 2 || token >= buffers.size() || logits >= buffers.size() ||
+      last + 4 * vocabulary != data.size())
+    die("model.txt and model.bin do not belong together");
+  auto launchAll = [&] {
+    for (ModelLaunch &launch : launches) {
+      std::vector<void *> pointers;
+      for (uint64_t &value : launch.values)
+        pointers.push_back(&value);
+      check(cq_cuda_launch(device, launch.function, launch.grid, launch.block,
+                           launch.shared, stream, pointers.data()));
+    }
+  };
+  check(cq_cuda_upload(device, buffers[token], &ids[0], 4, stream));
+  std::vector<int> got;
+  cq_cuda_graph graph = nullptr;
+  cq_cuda_event start = cq_cuda_create_event(device),
+                end = cq_cuda_create_event(device);
+  check(!start || !end);
+  float milliseconds = 0;
+  for (size_t i = 1; i != ids.size(); ++i) {
+    if (!graph) {
+      launchAll();
+      check(cq_cuda_begin_capture(device, stream));
+      launchAll();
+      graph = cq_cuda_end_capture(device, stream);
+      check(!graph);
+    } else {
+      check(cq_cuda_record(device, start, stream));
+      check(cq_cuda_launch_graph(device, graph, stream));
+      check(cq_cuda_record(device, end, stream));
+      check(cq_cuda_elapsed(device, start, end, &milliseconds));
+    }
+    int id = -1;
+    check(cq_cuda_download(device, &id, buffers[token], 4, stream));
+    check(cq_cuda_synchronize(device, stream));
+    got.push_back(id);
+  }
+  std::vector<float> made(vocabulary), want(vocabulary);
+  check(cq_cuda_download(device, made.data(), buffers[logits], 4 * vocabulary,
+                         stream));
+  check(cq_cuda_synchronize(device, stream));
+  std::memcpy(want.data(), data.data() + last, 4 * vocabulary);
+  double worst = 0;
+  for (size_t i = 0; i != vocabulary; ++i) {
+    double off = std::fabs(double(made[i]) - want[i]);
+    if (off > worst || off != off)
+      worst = off;
+  }
+  bool right =
+      std::equal(got.begin(), got.end(), ids.begin() + 1) && worst <= 0.05;
+  std::printf(",\n  \"model\": {\"launches\": %zu, \"microseconds_of_a_step\": "
+              "%.1f, \"worst_logit\": %s, \"right\": %s, \"ids\": [",
+              launches.size(), 1e3 * milliseconds,
+              worst == worst ? std::to_string(worst).c_str() : "null",
+              right ? "true" : "false");
+  for (size_t i = 0; i != got.size(); ++i)
+    std::printf("%s%d", i ? ", " : "", got[i]);
+  std::printf("]}");
+  cq_cuda_destroy_event(device, start);
+  cq_cuda_destroy_event(device, end);
+  cq_cuda_destroy_graph(device, graph);
+  for (cq_cuda_pointer memory : buffers)
+    cq_cuda_free(device, memory);
+  cq_cuda_destroy_stream(device, stream);
+  return right;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -265,7 +421,8 @@ int main(int argc, char **argv) {
     if (!std::strcmp(argv[i], "--help")) {
       std::printf("cq-device-run [--checks-only] [FOLDER]\n"
                   "Checks the kernels of a bundle of scripts/device-bundle "
-                  "against reference numbers,\nthen times them beside the "
+                  "against reference numbers,\nthen a model's decoding, then "
+                  "times them beside the "
                   "device's copy bandwidth; JSON on standard output.\n"
                   "Exit code 1: no device or an error, 2: wrong numbers.\n");
       return 0;
@@ -305,6 +462,9 @@ int main(int argc, char **argv) {
       first = false;
     }
   std::printf("\n  ]");
+  if (std::ifstream(folder + "/model.txt"))
+    right &= runModel(device, folder);
+  std::fflush(stdout);
   if (benchmarks) {
     cq_cuda_stream stream = cq_cuda_create_stream(device);
     check(!stream);

@@ -14,7 +14,8 @@
 
 namespace mlir::cq::tool {
 
-/// --threads, --target-cpu, --activation, --no-fuse, --no-cache.
+/// --threads, --target-cpu, --activation, --no-fuse, --no-cache, --target,
+/// --device.
 class ModelOptions {
 public:
   ModelOptions(llvm::cl::SubCommand &command,
@@ -36,7 +37,14 @@ public:
                llvm::cl::sub(command), llvm::cl::cat(category)),
         noCache("no-cache",
                 llvm::cl::desc("Compile anew, leave the cache alone"),
-                llvm::cl::sub(command), llvm::cl::cat(category)) {}
+                llvm::cl::sub(command), llvm::cl::cat(category)),
+        target("target",
+               llvm::cl::desc("cuda: run on an NVIDIA GPU (default: the CPU)"),
+               llvm::cl::sub(command), llvm::cl::cat(category)),
+        device("device",
+               llvm::cl::desc("interpreter: run the kernels of --target=cuda "
+                              "without a GPU, slowly"),
+               llvm::cl::sub(command), llvm::cl::cat(category)) {}
 
   LanguageModelOptions get() const {
     LanguageModelOptions result;
@@ -45,6 +53,8 @@ public:
     result.activation = activation;
     result.fuse = !noFuse;
     result.useCache = !noCache;
+    result.target = target;
+    result.device = device;
     return result;
   }
 
@@ -53,6 +63,8 @@ private:
   llvm::cl::opt<std::string> targetCPU;
   llvm::cl::opt<std::string> activation;
   llvm::cl::opt<bool> noFuse, noCache;
+  llvm::cl::opt<std::string> target;
+  llvm::cl::opt<std::string> device;
 };
 
 } // namespace mlir::cq::tool

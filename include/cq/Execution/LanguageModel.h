@@ -30,6 +30,11 @@ struct LanguageModelOptions {
   unsigned threads = 0; ///< 0 = all
   bool fuse = true;     ///< launches put together; results are the same
   bool useCache = true; ///< keep compiled code on disk
+  /// "cuda": an NVIDIA GPU runs everything, packed products in f16 (docs/
+  /// Kernels-nvidia.md). Empty: this CPU.
+  std::string target;
+  /// With a target: "interpreter" runs its kernels without the device.
+  std::string device;
 };
 
 class LanguageModel {
@@ -60,6 +65,10 @@ public:
   llvm::Error forward(llvm::ArrayRef<int32_t> tokens, float *hidden);
   /// Logits [rows, V] of hidden states [rows, D].
   llvm::Error logits(const float *hidden, int64_t rows, float *out);
+  /// Whether step() keeps everything on a device.
+  bool hasDevice() const;
+  /// Takes one token and gives the likeliest next one; only with hasDevice().
+  llvm::Expected<int32_t> step(int32_t token);
 
 private:
   struct Implementation;

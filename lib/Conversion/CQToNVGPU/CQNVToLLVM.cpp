@@ -151,7 +151,7 @@ struct ConvertCQNVToLLVM
     // Before the calls of libdevice that the GPU patterns bring.
     populateMathToLLVMConversionPatterns(converter, patterns,
                                          /*approximateLog1p=*/true,
-                                         /*benefit=*/2);
+                                         /*benefit=*/100);
     populateFinalizeMemRefToLLVMConversionPatterns(converter, patterns);
     populateVectorToLLVMConversionPatterns(converter, patterns);
     populateGpuToNVVMConversionPatterns(converter, patterns);

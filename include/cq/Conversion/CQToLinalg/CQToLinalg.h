@@ -24,6 +24,8 @@ namespace mlir::cq {
 /// Patterns of every op that has a linalg form. They build on one another
 /// (`cq.matmul` makes a `cq.unpack`), so add them all.
 void populateCQToLinalgPatterns(RewritePatternSet &patterns);
+/// cq.gather to linalg; other ops of the dialect stay.
+std::unique_ptr<Pass> createConvertGathers();
 
 } // namespace mlir::cq
 

@@ -9,6 +9,7 @@
 #include "CQDetail.h"
 #include "cq/Dialect/CQ/IR/CQNV.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Transforms/InliningUtils.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -16,7 +17,18 @@ using namespace mlir::cq;
 #include "cq/Dialect/CQ/IR/CQDialect.cpp.inc"
 #include "cq/Dialect/CQ/IR/CQEnums.cpp.inc"
 
+namespace {
+/// Blocks are private functions; those that run on a device are inlined.
+struct CQInlinerInterface : DialectInlinerInterface {
+  using DialectInlinerInterface::DialectInlinerInterface;
+  bool isLegalToInline(Operation *, Region *, bool, IRMapping &) const final {
+    return true;
+  }
+};
+} // namespace
+
 void CQDialect::initialize() {
+  addInterfaces<CQInlinerInterface>();
   addOperations<
 #define GET_OP_LIST
 #include "cq/Dialect/CQ/IR/CQOps.cpp.inc"
