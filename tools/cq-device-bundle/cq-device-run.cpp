@@ -24,6 +24,9 @@
 
 namespace {
 
+/// --quick: every step once, on little memory; its times mean nothing.
+bool quick = false;
+
 struct Argument {
   std::string role;
   size_t bytes;
@@ -174,7 +177,7 @@ double timeGraph(cq_cuda *device, cq_cuda_graph graph, cq_cuda_stream stream,
                 end = cq_cuda_create_event(device);
   check(!start || !end);
   double best = 1e30;
-  for (int series = 0; series != 7; ++series) {
+  for (int series = 0; series != (quick ? 2 : 7); ++series) {
     check(cq_cuda_record(device, start, stream));
     for (unsigned i = 0; i != runs; ++i)
       check(cq_cuda_launch_graph(device, graph, stream));
@@ -191,7 +194,7 @@ double timeGraph(cq_cuda *device, cq_cuda_graph graph, cq_cuda_stream stream,
 
 /// Bytes read and written in a second by copies of 512 MiB.
 double copyBandwidth(cq_cuda *device, cq_cuda_stream stream) {
-  size_t bytes = size_t(512) << 20;
+  size_t bytes = size_t(quick ? 1 : 512) << 20;
   cq_cuda_pointer from = cq_cuda_allocate(device, bytes),
                   to = cq_cuda_allocate(device, bytes);
   check(!from || !to);
@@ -218,7 +221,7 @@ void runBenchmark(cq_cuda *device, cq_cuda_module *module, const Case &c,
     if (argument.role != "x" && argument.role != "y" && argument.role != "m")
       weight += argument.bytes;
   // Enough copies of the weight to be far beyond any L2 (50 MB on an H200).
-  size_t copies = (size_t(400) << 20) / weight + 2;
+  size_t copies = quick ? 2 : (size_t(400) << 20) / weight + 2;
   std::vector<Launch> launches;
   for (size_t i = 0; i != copies; ++i) {
     launches.push_back(prepare(device, c));
@@ -241,8 +244,8 @@ void runBenchmark(cq_cuda *device, cq_cuda_module *module, const Case &c,
   }
   cq_cuda_graph graph = cq_cuda_end_capture(device, stream);
   check(!graph);
-  double seconds =
-      timeGraph(device, graph, stream, 5) / static_cast<double>(copies);
+  double seconds = timeGraph(device, graph, stream, quick ? 1 : 5) /
+                   static_cast<double>(copies);
   std::printf(
       "%s\n    {\"kernel\": \"%s\", \"m\": %ld, \"n\": %ld, \"k\": %ld, "
       "\"bits\": %ld, \"microseconds\": %.3f, \"weight_bytes\": %zu, "
@@ -419,16 +422,20 @@ int main(int argc, char **argv) {
   bool benchmarks = true;
   for (int i = 1; i < argc; ++i) {
     if (!std::strcmp(argv[i], "--help")) {
-      std::printf("cq-device-run [--checks-only] [FOLDER]\n"
-                  "Checks the kernels of a bundle of scripts/device-bundle "
-                  "against reference numbers,\nthen a model's decoding, then "
-                  "times them beside the "
-                  "device's copy bandwidth; JSON on standard output.\n"
-                  "Exit code 1: no device or an error, 2: wrong numbers.\n");
+      std::printf(
+          "cq-device-run [--checks-only] [--quick] [FOLDER]\n"
+          "Checks the kernels of a bundle of scripts/device-bundle "
+          "against reference numbers,\nthen a model's decoding, then "
+          "times them beside the "
+          "device's copy bandwidth; JSON on standard output.\n"
+          "--quick: each step once, for rehearsals; times mean nothing.\n"
+          "Exit code 1: no device or an error, 2: wrong numbers.\n");
       return 0;
     }
     if (!std::strcmp(argv[i], "--checks-only"))
       benchmarks = false;
+    else if (!std::strcmp(argv[i], "--quick"))
+      quick = true;
     else
       folder = argv[i];
   }

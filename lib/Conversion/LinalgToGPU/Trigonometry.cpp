@@ -24,8 +24,10 @@ Value mlir::cq::emitSineOrCosine(OpBuilder &b, Location loc, Value x,
   };
   // x = quarter · π/2 + r, |r| ≤ π/4; π/2 in two parts, the first short enough
   // for exact products with quarters below 2^20.
-  Value quarter = math::RoundEvenOp::create(
-      b, loc, arith::MulFOp::create(b, loc, x, constant(0x1.45f306dc9c883p-1)));
+  // 1.5 · 2^52 pushes the fraction out: rounding without a device library.
+  Value magic = constant(0x1.8p+52);
+  Value quarter = arith::SubFOp::create(
+      b, loc, fma(x, constant(0x1.45f306dc9c883p-1), magic), magic);
   Value minus = arith::NegFOp::create(b, loc, quarter);
   Value r = fma(minus, constant(0x1.921fb544p+0), x);
   r = fma(minus, constant(0x1.0b4611a626331p-34), r);
