@@ -18,6 +18,8 @@
 #define CQ_LIB_GPUINTERPRETER_MEMORY_H
 
 #include "mlir/IR/Operation.h"
+#include "llvm/Support/ErrorHandling.h"
+#include <cstdlib>
 #include <deque>
 #include <vector>
 
@@ -44,6 +46,28 @@ struct ReadRecord {
   uint32_t lane = 0;
 };
 
+/// Zeros that cost nothing until they are touched: a launch sees a few of the
+/// bytes of large buffers.
+template <typename T> struct ZeroPages {
+  using value_type = T;
+  ZeroPages() = default;
+  template <typename U> ZeroPages(const ZeroPages<U> &) {}
+  T *allocate(size_t count) {
+    if (void *memory = std::calloc(count, sizeof(T)))
+      return static_cast<T *>(memory);
+    llvm::report_bad_alloc_error("out of memory");
+  }
+  void deallocate(T *memory, size_t) { std::free(memory); }
+  /// What `resize` adds is zero already.
+  void construct(T *) {}
+  template <typename... Arguments>
+  void construct(T *at, Arguments &&...arguments) {
+    ::new (at) T(std::forward<Arguments>(arguments)...);
+  }
+  bool operator==(const ZeroPages &) const { return true; }
+  bool operator!=(const ZeroPages &) const { return false; }
+};
+
 struct Allocation {
   std::string name;
   Space space = Space::Global;
@@ -52,9 +76,9 @@ struct Allocation {
   uint8_t *data = nullptr;
   std::vector<uint8_t> owned;
   bool readOnly = false, uninitialised = false;
-  std::vector<WriteRecord> writes;
+  std::vector<WriteRecord, ZeroPages<WriteRecord>> writes;
   /// Shared: [byte · warps + warp]. Global: [byte].
-  std::vector<ReadRecord> reads;
+  std::vector<ReadRecord, ZeroPages<ReadRecord>> reads;
 };
 
 /// What an access does; says which conflicts count.

@@ -286,3 +286,29 @@ EXPORT int cuGraphLaunch(void *graph, void *) {
       return error;
   return 0;
 }
+
+//===----------------------------------------------------------------------===//
+// cuBLAS, as far as cq bench asks: products that are not computed
+//===----------------------------------------------------------------------===//
+
+EXPORT int cublasCreate_v2(void **handle) {
+  *handle = &driver;
+  return 0;
+}
+EXPORT int cublasDestroy_v2(void *) { return 0; }
+EXPORT int cublasSetStream_v2(void *, void *) { return 0; }
+EXPORT int cublasGemmEx(void *, int, int, int m, int n, int k, const void *,
+                        const void *a, int, int, const void *b, int, int,
+                        const void *, void *c, int, int, int, int) {
+  auto fits = [](const void *address, int64_t elements) {
+    return room(reinterpret_cast<uint64_t>(address)) >=
+           static_cast<size_t>(2 * elements);
+  };
+  if (!fits(a, int64_t(m) * k) || !fits(b, int64_t(n) * k) ||
+      !fits(c, int64_t(m) * n))
+    return 7; // CUBLAS_STATUS_INVALID_VALUE
+  return enqueue([] {
+    driver.launches += 2;
+    return 0;
+  });
+}

@@ -7,6 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "BenchDevice.h"
 #include "Verbs.h"
 #include "cq/Bench/MachinePeaks.h"
 #include "cq/Bench/ProductBench.h"
@@ -29,7 +30,9 @@ static cl::SubCommand command(
     "Times packed products, or a whole model, beside what this machine can "
     "do\n\n"
     "  cq bench --shapes=4096x14336 --schemes=b3-g128 --tokens=1,8,64\n"
-    "  cq bench --model=small/ --threads=1,2\n\n"
+    "  cq bench --model=small/ --threads=1,2\n"
+    "  cq bench --target=cuda --shapes=8192x8192 --tokens=1,16 "
+    "--json=r.json\n\n"
     "Everything is measured in turn, round by round, beside the bandwidth of "
     "plain reads and the\npeak of the byte multipliers; medians are printed. "
     "On a busy machine look at ratios only.");
@@ -86,6 +89,16 @@ static cl::opt<std::string>
          cl::desc("Draw MAC/s under bandwidth and multipliers, with the most "
                   "threads"),
          cl::sub(command), cl::cat(options));
+
+static cl::opt<std::string>
+    target("target",
+           cl::desc("cuda: time products on an NVIDIA GPU, beside cuBLAS bf16"),
+           cl::sub(command), cl::cat(options));
+static cl::opt<int64_t> rotateBytes(
+    "rotate-bytes", cl::init(int64_t(400) << 20),
+    cl::desc("With --target=cuda: bytes of weights in turn (default 400 MiB, "
+             "beyond any L2 cache)"),
+    cl::sub(command), cl::cat(options));
 
 static double now() {
   return std::chrono::duration<double>(
@@ -264,7 +277,41 @@ static llvm::Error runModel(llvm::ArrayRef<int> threads) {
   return writeJSON(std::move(list), "model");
 }
 
+static llvm::Error runDevice() {
+  if (target != "cuda")
+    return fail("--target=" + target + " is not known; there is cuda");
+  if (!modelPath.empty())
+    return fail("--target=cuda times products; leave out --model");
+  if (shapes.empty())
+    for (const char *shape :
+         {"4096x4096", "8192x8192", "28672x8192", "14336x4096"})
+      shapes.push_back(shape);
+  if (schemes.empty())
+    for (const char *scheme : {"b2-g128", "b3-g128", "b4-g128"})
+      schemes.push_back(scheme);
+  if (tokenCounts.empty())
+    for (int64_t m : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 2048})
+      tokenCounts.push_back(m);
+  auto products = productOptions();
+  if (!products)
+    return products.takeError();
+  tool::DeviceBenchOptions bench;
+  for (auto [n, k] : products->shapes)
+    bench.shapes.push_back({n, k});
+  for (const Scheme &scheme : products->schemes)
+    bench.schemes.push_back(scheme);
+  bench.tokens.assign(products->tokens.begin(), products->tokens.end());
+  bench.cherries = products->cherries;
+  bench.rounds = products->rounds;
+  bench.rotateBytes = std::max<int64_t>(rotateBytes, 0);
+  bench.json = json;
+  bench.plot = plot;
+  return tool::benchDevice(bench);
+}
+
 static llvm::Error run() {
+  if (!target.empty())
+    return runDevice();
   std::vector<int> threads(threadCounts.begin(), threadCounts.end());
   if (threads.empty())
     threads = {1, 2};
