@@ -73,6 +73,9 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   // q, k and v are one launch; gate, up and SwiGLU are another.
   if (options.parallel && options.fuse)
     pm.addPass(createFuseLaunches());
+  // Norms and softmax of a prompt; norms with the quantization behind them.
+  if (options.parallel && options.fuse)
+    pm.addPass(createParallelizeRows());
   // Whatever follows then runs once for blocks that differ in their weights'
   // storage only.
   pm.addPass(createOutlineLoops());

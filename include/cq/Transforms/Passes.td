@@ -60,6 +60,25 @@ def FuseLaunches : Pass<"cq-fuse-launches", "::mlir::ModuleOp"> {
                     Statistic<"numEpilogues", "epilogues", "Elementwise ops that became part of a launch">];
 }
 
+def ParallelizeRows : Pass<"cq-parallelize-rows", "::mlir::ModuleOp"> {
+  let summary = "Runs of loops over many tokens become launches";
+  let description = [{
+    Consecutive linalg ops on buffers become one kernel and a launch of it where all
+    treat index i of one parallel loop (of the same static extent) apart from the
+    others: RMSNorm of 64 tokens, softmax of 64 rows. Launches of kernels whose tasks
+    are the rows of all operands (`cq.rows_of_task`, a list of those they write:
+    cq.dynamic_quantize) join them, so that a token is quantized where it was
+    normalized. Small runs stay as they are. The kernel works on
+    views of the buffers, with the same ops in the same order.
+  }];
+  let options = [
+    Option<"minWork", "min-work", "int64_t", "16384", "Elements from which a launch pays">,
+    Option<"minTasks", "min-tasks", "int64_t", "8", "Least extent of the loop">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::cq::CQDialect",
+                           "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numLaunches", "launches", "Launches made">];
+}
+
 def OutlineLoops : Pass<"cq-outline-loops", "::mlir::ModuleOp"> {
   let summary = "Makes functions of what stands between launches; equal ones are one";
   let description = [{

@@ -264,8 +264,11 @@ struct ConvertDynamicQuantize : KernelPattern<DynamicQuantizeOp> {
                        (ShapedType::isDynamic(m) ? "any" : std::to_string(m));
     func::FuncOp kernel = cache.get(
         name, ValueRange(args).getTypes(), [&](OpBuilder &b, StringRef symbol) {
-          return buildDynamicQuantizeKernel(b, op.getLoc(), symbol, k, group,
-                                            types);
+          func::FuncOp built = buildDynamicQuantizeKernel(
+              b, op.getLoc(), symbol, k, group, types);
+          // For cq-parallelize-rows: task i is row i of all; these are written.
+          built->setAttr("cq.rows_of_task", b.getDenseI64ArrayAttr({1, 2, 3}));
+          return built;
         });
     Value zero = arith::ConstantIndexOp::create(rewriter, op.getLoc(), 0);
     Value tokens =

@@ -178,7 +178,7 @@ static bool isTiny(LinalgOp op) {
   int64_t work = 1;
   for (int64_t extent : op.getStaticLoopRanges()) {
     if (ShapedType::isDynamic(extent))
-      extent = 64; // a short context
+      extent = 256; // a context; of a short one little is lost
     if (llvm::MulOverflow(work, extent, work))
       return false;
   }

@@ -51,6 +51,15 @@ func::FuncOp mlir::cq::getDotKernel(ModuleOp module, unsigned lanes,
     Value batch = k.div(task, tiles);
     Value n0 = k.mul(k.rem(task, tiles), k.index(columns));
     Value b0 = k.div(batch, batches), b1 = k.rem(batch, batches);
+    // Rows of a key cache lie a stride apart that hardware does not foresee:
+    // the first cache lines of those two tiles ahead, as much as a head has.
+    constexpr int64_t lineElements = 16, lines = 4;
+    for (int64_t j = 0; j < columns; ++j)
+      for (int64_t line = 0; line < lines; ++line)
+        k.prefetch(rhs,
+                   {b0, b1,
+                    k.min(k.add(n0, k.index(2 * columns + j)), lastColumn),
+                    k.min(k.index(line * lineElements), k.sub(depth, c1))});
     k.loop(c0, m, k.index(rows), [&](Value m0) {
       // Rows beyond the edge are read from the last one and not stored.
       SmallVector<Value> row, column;

@@ -88,6 +88,11 @@ public:
   Value load(Value memref, ValueRange at) {
     return vector::LoadOp::create(b, vector(), memref, at);
   }
+  /// The cache line of an element that is read soon.
+  void prefetch(Value memref, ValueRange at) {
+    memref::PrefetchOp::create(b, memref, at, /*isWrite=*/false,
+                               /*localityHint=*/3, /*isDataCache=*/true);
+  }
   Value maskedLoad(Value memref, ValueRange at, Value mask) {
     return vector::MaskedLoadOp::create(b, vector(), memref, at, mask,
                                         zeroVector());

@@ -82,4 +82,4 @@ func.func @rows(%x8 : memref<8x576xi8>, %s8 : memref<8x9xf32>, %z8 : memref<8x9x
 // CHECK:       func.func private @[[MIXED]](
 // CHECK:         call @cq_panels_k576_b4_g64_symmetric_f16_panel16_int8_m8_avx2(
 // CHECK:         call @[[PANELS8]](
-// CHECK-NOT:   cq.
+// CHECK-NOT:   {{^ *cq\.}}
