@@ -39,7 +39,7 @@ std::string textOf(Attribute attribute) {
 class FunctionReader {
 public:
   FunctionReader(DeviceProgram &program, const ModuleInterface &interface,
-          const FunctionInfo &info)
+                 const FunctionInfo &info)
       : program(program), interface(interface), info(info) {
     function.name = info.name;
   }
@@ -119,7 +119,8 @@ llvm::Expected<int64_t> FunctionReader::findPointer(Value pointer) {
   return fail("@" + function.name + " uses a pointer of unknown origin");
 }
 
-llvm::Expected<int64_t> FunctionReader::findPlane(UnrealizedConversionCastOp cast) {
+llvm::Expected<int64_t>
+FunctionReader::findPlane(UnrealizedConversionCastOp cast) {
   auto say = cast->getAttrOfType<DictionaryAttr>(kWeightAttrName);
   DeviceWeight weight;
   weight.n = say.getAs<IntegerAttr>("n").getInt();

@@ -11,7 +11,8 @@
 // library, $CQ_INTERPRETED_KERNELS the MLIR files (with : between them) that
 // hold the kernels as gpu.funcs. Images that are loaded are not looked at.
 // Device memory is the host's; every launch is checked against the allocation
-// it points into. Events count launches: a launch takes a microsecond.
+// it points into. Events count launches and copies on the device: each takes a
+// microsecond.
 
 #include "../../lib/Runtime/CudaDriver.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
@@ -222,6 +223,7 @@ EXPORT int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes,
   return enqueue([=] {
     std::memcpy(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from),
                 bytes);
+    ++driver.launches;
     return 0;
   });
 }

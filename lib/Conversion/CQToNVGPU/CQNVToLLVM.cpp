@@ -151,7 +151,7 @@ struct ConvertCQNVToLLVM
     // Before the calls of libdevice that the GPU patterns bring.
     populateMathToLLVMConversionPatterns(converter, patterns,
                                          /*approximateLog1p=*/true,
-                                         /*benefit=*/100);
+                                         /*benefit=*/2);
     populateFinalizeMemRefToLLVMConversionPatterns(converter, patterns);
     populateVectorToLLVMConversionPatterns(converter, patterns);
     populateGpuToNVVMConversionPatterns(converter, patterns);
@@ -159,6 +159,10 @@ struct ConvertCQNVToLLVM
     ConversionTarget target(getContext());
     target.addLegalDialect<LLVM::LLVMDialect, NVVM::NVVMDialect>();
     configureGpuToNVVMConversionLegality(target);
+    // NVPTX has instructions for these; upstream would call libdevice.
+    target.addLegalOp<LLVM::CopySignOp, LLVM::FAbsOp, LLVM::FCeilOp,
+                      LLVM::FFloorOp, LLVM::FTruncOp, LLVM::RoundEvenOp,
+                      LLVM::SqrtOp>();
     target.addIllegalDialect<CQDialect>();
     if (failed(applyPartialConversion(getOperation(), target,
                                       std::move(patterns))))
