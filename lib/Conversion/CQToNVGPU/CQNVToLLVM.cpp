@@ -8,10 +8,12 @@
 
 #include "cq/Conversion/CQToNVGPU/CQToNVGPU.h"
 #include "cq/Dialect/CQ/IR/CQNV.h"
+#include "mlir/Conversion/ArithCommon/AttrToLLVMConverter.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/GPUToNVVM/GPUToNVVMPass.h"
 #include "mlir/Conversion/LLVMCommon/Pattern.h"
+#include "mlir/Conversion/LLVMCommon/VectorPattern.h"
 #include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
 #include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
 #include "mlir/Conversion/NVGPUToNVVM/NVGPUToNVVM.h"
@@ -129,6 +131,10 @@ struct LowerMma : ConvertOpToLLVMPattern<nv::MmaOp> {
   }
 };
 
+template <typename From, typename To>
+using LowerExtremum =
+    VectorConvertToLLVMPattern<From, To, arith::AttrConvertFastMathToLLVM>;
+
 struct ConvertCQNVToLLVM
     : cq::impl::ConvertCQNVToLLVMPassBase<ConvertCQNVToLLVM> {
   using ConvertCQNVToLLVMPassBase::ConvertCQNVToLLVMPassBase;
@@ -152,6 +158,11 @@ struct ConvertCQNVToLLVM
     populateMathToLLVMConversionPatterns(converter, patterns,
                                          /*approximateLog1p=*/true,
                                          /*benefit=*/2);
+    patterns.add<LowerExtremum<arith::MaxNumFOp, LLVM::MaxNumOp>,
+                 LowerExtremum<arith::MinNumFOp, LLVM::MinNumOp>,
+                 LowerExtremum<arith::MaximumFOp, LLVM::MaximumOp>,
+                 LowerExtremum<arith::MinimumFOp, LLVM::MinimumOp>>(
+        converter, PatternBenefit(2));
     populateFinalizeMemRefToLLVMConversionPatterns(converter, patterns);
     populateVectorToLLVMConversionPatterns(converter, patterns);
     populateGpuToNVVMConversionPatterns(converter, patterns);
