@@ -54,6 +54,12 @@ std::string cq::describeKernels(ModuleOp module, StringRef chip,
           integer("tokens", kernel->getAttr("cq.tokens"));
           json.attribute("grid_y_is_token_blocks",
                          kernel->hasAttr("cq.token_blocks"));
+          auto symbol = [&](StringRef key, StringRef name) {
+            if (auto other = kernel->getAttrOfType<FlatSymbolRefAttr>(name))
+              json.attribute(key, other.getValue());
+          };
+          symbol("prepare", "cq.prepare");
+          symbol("finish", "cq.finish");
           for (const KernelUsage &used : usage)
             if (used.kernel == kernel.getName()) {
               json.attribute("registers", used.registers);
@@ -61,6 +67,8 @@ std::string cq::describeKernels(ModuleOp module, StringRef chip,
               json.attribute("spill_bytes",
                              used.spillStoreBytes + used.spillLoadBytes);
               json.attribute("static_shared_bytes", used.staticSharedBytes);
+              if (used.serializedProducts)
+                json.attribute("serialized_wgmma", true);
             }
         });
       });

@@ -82,7 +82,7 @@ cq::buildKernels(MLIRContext *context, ArrayRef<nv::MatmulSpec> specs) {
     if (kernels.lookupSymbol(spec.name()))
       continue;
     b.setInsertionPointToEnd(&kernels.getBodyRegion().front());
-    nv::buildMatmulKernel(b, loc, spec);
+    nv::buildKernels(b, loc, spec);
   }
   return module;
 }

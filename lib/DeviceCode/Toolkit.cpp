@@ -109,6 +109,10 @@ static std::vector<KernelUsage> parseUsage(StringRef log) {
       kernel.staticSharedBytes = numberBefore(line, " bytes smem");
     }
   }
+  for (StringRef line : llvm::split(log, '\n'))
+    if (line.contains("instructions are serialized"))
+      for (KernelUsage &kernel : usage)
+        kernel.serializedProducts |= line.contains("'" + kernel.kernel + "'");
   return usage;
 }
 

@@ -29,6 +29,10 @@ Outcome waitParity(Warp &warp,
                    const std::function<uint64_t(Warp &, unsigned)> &address,
                    const std::function<uint64_t(Warp &, unsigned)> &parity);
 
+/// Starts a copy to shared memory (cp.async.bulk) counted by an mbarrier.
+LogicalResult startBulkCopy(Warp &warp, unsigned lane, uint64_t target,
+                            uint64_t source, uint64_t barrier, uint64_t bytes);
+
 } // namespace mlir::cq::gpusim
 
 #endif // CQ_LIB_GPUINTERPRETER_MBARRIER_H

@@ -36,6 +36,7 @@ LogicalResult gpusim::initMBarrier(Warp &warp, unsigned lane, uint64_t address,
   barrier.count = barrier.pending = count;
   barrier.arriving.assign(warp.clock.size(), 0);
   barrier.completed = barrier.arriving;
+  barrier.warp = warp.index;
   return success();
 }
 
@@ -89,6 +90,33 @@ gpusim::testParity(Warp &warp, llvm::function_ref<uint64_t(unsigned)> address,
   for (MBarrier *barrier : done)
     warp.join(barrier->completed);
   return true;
+}
+
+LogicalResult gpusim::startBulkCopy(Warp &warp, unsigned lane, uint64_t target,
+                                    uint64_t source, uint64_t barrier,
+                                    uint64_t bytes) {
+  Memory &memory = warp.machine.memory;
+  if (bytes % 16)
+    return warp.error(lane)
+           << "a bulk copy moves a multiple of 16 bytes, not " << bytes;
+  MBarrier *counter = findMBarrier(warp, lane, barrier);
+  if (!counter)
+    return failure();
+  if (!counter->fenced)
+    return warp.error(lane) << "an mbarrier that counts bulk copies needs "
+                               "nvvm.fence.mbarrier.init after its "
+                               "initialisation";
+  BulkCopy copy{target,         barrier,    std::vector<uint8_t>(bytes),
+                warp.current(), warp.index, lane};
+  if (failed(memory.checkAligned(warp, lane, target, 16)) ||
+      failed(memory.checkAligned(warp, lane, source, 16)) ||
+      failed(memory.checkSpace(warp, lane, source, Space::Global,
+                               "the source of the copy")) ||
+      failed(memory.beginAsync(warp, lane, target, bytes)) ||
+      failed(memory.load(warp, lane, source, copy.bytes)))
+    return failure();
+  warp.machine.bulkCopies.push_back(std::move(copy));
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

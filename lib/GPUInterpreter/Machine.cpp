@@ -149,6 +149,17 @@ LogicalResult Machine::finish(Warp &warp) {
              << block[0] << ", " << block[1] << ", " << block[2]
              << "): the kernel ends without having waited for this copy";
   }
+  const PendingProduct *product = nullptr;
+  if (!warp.products.open.empty())
+    product = &warp.products.open.front();
+  for (const std::vector<PendingProduct> &group : warp.products.groups)
+    if (!product && !group.empty())
+      product = &group.front();
+  if (product)
+    return product->op->emitError()
+           << "warp " << warp.index << " of block (" << block[0] << ", "
+           << block[1] << ", " << block[2]
+           << "): the kernel ends without having waited for this product";
   return success();
 }
 
@@ -198,6 +209,16 @@ LogicalResult Machine::reportDeadlock() {
   return failure();
 }
 
+LogicalResult Machine::compareWarpgroups() {
+  for (const std::unique_ptr<Warp> &warp : warps)
+    if (warp->products.history != warps[warp->index / 4 * 4]->products.history)
+      return kernel->emitError()
+             << "warp " << warp->index << " of block (" << block[0] << ", "
+             << block[1] << ", " << block[2]
+             << "): has not started the products that its warpgroup has";
+  return success();
+}
+
 LogicalResult Machine::runBlock() {
   memory.resetShared();
   barriers.clear();
@@ -236,7 +257,7 @@ LogicalResult Machine::runBlock() {
   if (!bulkCopies.empty())
     return bulkCopies.front().op->emitError()
            << "the block ends before this bulk copy has landed";
-  return success();
+  return compareWarpgroups();
 }
 
 LogicalResult Machine::run() {

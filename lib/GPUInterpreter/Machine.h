@@ -66,6 +66,20 @@ struct CopyQueue {
   std::deque<std::vector<PendingCopy>> groups;
 };
 
+/// A product of a warpgroup (wgmma) that has been started and not waited for.
+struct PendingProduct {
+  SmallVector<uint32_t> slots;  ///< registers it will write
+  std::vector<uint64_t> values; ///< and with what
+  Operation *op;
+  uint64_t start; ///< of B
+  unsigned tokens;
+};
+struct ProductQueue {
+  std::vector<PendingProduct> open; ///< not in a group yet
+  std::deque<std::vector<PendingProduct>> groups;
+  uint64_t history = 0; ///< hash of all that were started
+};
+
 using VectorClock = std::vector<uint32_t>;
 
 class Machine;
@@ -101,6 +115,7 @@ public:
   std::vector<Frame> frames;
   VectorClock clock;
   std::array<CopyQueue, kLanes> copies;
+  ProductQueue products;
   /// While waiting: whether the step may be tried again.
   std::function<bool()> ready;
   uint64_t ticket = 0; ///< of the barrier it waits at, + 1
@@ -120,6 +135,8 @@ struct MBarrier {
   int64_t transactions = 0;
   uint64_t phase = 0; ///< completed phases
   VectorClock arriving, completed;
+  bool fenced = false; ///< bulk copies may count on it
+  unsigned warp = 0;   ///< that initialised it
 };
 
 /// A bulk copy on its way to shared memory, counted by an mbarrier.
@@ -165,6 +182,7 @@ private:
   LogicalResult runBlock();
   LogicalResult runWarp(Warp &warp, uint64_t quantum);
   LogicalResult finish(Warp &warp);
+  LogicalResult compareWarpgroups();
   void landBulkCopy(size_t index);
   LogicalResult reportDeadlock();
 

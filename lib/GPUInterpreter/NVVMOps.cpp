@@ -345,27 +345,21 @@ static FailureOr<Action> translateBulkCopy(Operation *operation,
     return op.emitError() << "the interpreter has clusters of one block";
   return Action([=, to = *to, from = *from, barrier = *barrier,
                  size = *size](Warp &warp) {
-    Memory &memory = warp.machine.memory;
-    for (unsigned lane = 0; lane != kLanes; ++lane) {
-      if (!warp.active(lane))
-        continue;
-      uint64_t bytes = warp.lanes(size)[lane], target = warp.lanes(to)[lane],
-               source = warp.lanes(from)[lane],
-               counter = warp.lanes(barrier)[lane];
-      if (bytes % 16)
-        return warp.fail(lane, "a bulk copy moves a multiple of 16 bytes, "
-                               "not " +
-                                   Twine(bytes));
-      BulkCopy copy{target,         counter,    std::vector<uint8_t>(bytes),
-                    warp.current(), warp.index, lane};
-      if (!findMBarrier(warp, lane, counter) ||
-          failed(memory.checkAligned(warp, lane, target, 16)) ||
-          failed(memory.checkAligned(warp, lane, source, 16)) ||
-          failed(memory.beginAsync(warp, lane, target, bytes)) ||
-          failed(memory.load(warp, lane, source, copy.bytes)))
+    for (unsigned lane = 0; lane != kLanes; ++lane)
+      if (warp.active(lane) &&
+          failed(startBulkCopy(
+              warp, lane, warp.lanes(to)[lane], warp.lanes(from)[lane],
+              warp.lanes(barrier)[lane], warp.lanes(size)[lane])))
         return Outcome::Failed;
-      warp.machine.bulkCopies.push_back(std::move(copy));
-    }
+    return Outcome::Next;
+  });
+}
+
+static FailureOr<Action> translateBarrierFence(Operation *, Translator &) {
+  return Action([](Warp &warp) {
+    for (auto &[address, barrier] : warp.machine.mbarriers)
+      if (barrier.warp == warp.index)
+        barrier.fenced = true;
     return Outcome::Next;
   });
 }
@@ -436,7 +430,7 @@ void gpusim::addNVVMRules(Translator &t) {
            "nvvm.mbarrier.arrive.expect_tx");
   t.add("nvvm.mbarrier.try_wait.parity", translateMBarrierTryWait);
   // Order within a thread is program order here, and clocks know the rest.
-  t.addAll(translateNothing, "nvvm.memory.barrier", "nvvm.fence.mbarrier.init",
-           "nvvm.fence.proxy", "nvvm.prefetch", "nvvm.setmaxregister",
-           "nvvm.nanosleep");
+  t.add("nvvm.fence.mbarrier.init", translateBarrierFence);
+  t.addAll(translateNothing, "nvvm.memory.barrier", "nvvm.fence.proxy",
+           "nvvm.prefetch", "nvvm.setmaxregister", "nvvm.nanosleep");
 }

@@ -123,6 +123,7 @@ Translator::Translator(Machine &machine) : machine(machine) {
   addNVVMRules(*this);
   addLLVMRules(*this);
   addCQNVRules(*this);
+  addWgmmaRules(*this);
 }
 
 FailureOr<Slot> Translator::slot(Value value) {

@@ -150,6 +150,7 @@ void addMBarrierRules(Translator &translator);
 void addNVVMRules(Translator &translator);
 void addLLVMRules(Translator &translator);
 void addCQNVRules(Translator &translator);
+void addWgmmaRules(Translator &translator);
 
 } // namespace mlir::cq::gpusim
 

@@ -90,6 +90,7 @@ gpu.module @kernels {
     %first = arith.cmpi eq, %thread, %c0 : index
     scf.if %first {
       nvvm.mbarrier.init %bp, %one : !llvm.ptr<3>, i32
+      nvvm.fence.mbarrier.init // MUTATE-FENCE
     }
     gpu.barrier
     scf.if %first {

@@ -135,7 +135,7 @@ static llvm::Expected<CherrySpec> parseCherries(StringRef text) {
 
 /// All products that the options name.
 static llvm::Expected<std::vector<nv::MatmulSpec>>
-collectSpecs(unsigned architecture) {
+collectSpecs(unsigned architecture, nv::Abilities abilities) {
   std::vector<nv::MatmulSpec> specs;
   nv::MatmulSpec spec;
   spec.maxTokens = options->maxTokens;
@@ -179,7 +179,7 @@ collectSpecs(unsigned architecture) {
         // Asked before the options are: they need a weight that can be counted.
         if (llvm::Error error = one.layout.check(one.n, one.k))
           return std::move(error);
-        one.options = nv::chooseOptions(one, m, architecture);
+        one.options = nv::chooseOptions(one, m, architecture, abilities);
         if (auto sentence = one.unsupported())
           return fail("no kernel for " + text + " at " + name + ": " +
                       *sentence);
@@ -188,7 +188,7 @@ collectSpecs(unsigned architecture) {
           continue;
         }
         for (const nv::KernelOptions &candidate :
-             nv::candidateOptions(one, m, architecture)) {
+             nv::candidateOptions(one, m, architecture, abilities)) {
           one.options = candidate;
           specs.push_back(one);
         }
@@ -216,7 +216,11 @@ llvm::Error tool::compileDevice(StringRef output) {
     if (!architecture)
       return architecture.takeError();
     // Kernels of one file have one set of options: those of the first chip.
-    auto specs = collectSpecs(*parseChip(chips.front()));
+    nv::Abilities abilities;
+    abilities.splits = true;
+    abilities.wgmma =
+        llvm::all_of(chips, [](StringRef chip) { return chip == "sm_90a"; });
+    auto specs = collectSpecs(*parseChip(chips.front()), abilities);
     if (!specs)
       return specs.takeError();
     auto module = buildKernels(&context, *specs);

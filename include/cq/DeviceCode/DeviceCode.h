@@ -37,6 +37,8 @@ struct KernelUsage {
   unsigned registers = 0;
   unsigned stackBytes = 0, spillStoreBytes = 0, spillLoadBytes = 0;
   unsigned staticSharedBytes = 0;
+  /// ptxas could not let products of warpgroups (wgmma) overlap.
+  bool serializedProducts = false;
 };
 
 /// Dialects and translations that the functions below need.

@@ -10,6 +10,7 @@
 #include "cq/Conversion/CQToNVGPU/Kernels.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
@@ -86,33 +87,78 @@ private:
     }
     for (unsigned i = 0; i < spec.layout.segments.size(); ++i) {
       spec.segment = i;
-      spec.options =
-          nv::chooseOptions(spec, dynamic ? 0 : tokens, architecture);
+      spec.options = nv::chooseOptions(spec, dynamic ? 0 : tokens, architecture,
+                                       nv::Abilities{wgmma, splits});
       if (auto sentence = spec.unsupported())
         return op.emitOpError("has no NVIDIA kernel: ") << *sentence;
       gpu::GPUFuncOp kernel = kernelOf(spec, loc);
+      auto index = [&](int64_t value) -> Value {
+        return arith::ConstantIndexOp::create(b, loc, value);
+      };
+      Value tokenBlocks = index(1);
+      if (spec.options.family != nv::Family::Resident) {
+        Value wide = arith::IndexCastOp::create(b, loc, b.getIndexType(), m);
+        tokenBlocks = arith::CeilDivUIOp::create(b, loc, wide,
+                                                 index(spec.options.tokens));
+      }
+      auto launch = [&](gpu::GPUFuncOp function, Value gridY,
+                        ValueRange operands) {
+        auto sizes = [&](StringRef name) {
+          return function->getAttrOfType<DenseI32ArrayAttr>(name).asArrayRef();
+        };
+        gpu::KernelDim3 grid{index(sizes("cq.grid")[0]), gridY,
+                             index(sizes("cq.grid")[2])};
+        gpu::KernelDim3 block{index(sizes("cq.block")[0]), index(1), index(1)};
+        auto shared = function->getAttrOfType<IntegerAttr>("cq.shared_bytes");
+        gpu::LaunchFuncOp::create(
+            b, loc, function, grid, block,
+            arith::ConstantIntOp::create(b, loc, shared.getInt(), 32),
+            operands);
+      };
       SmallVector<Value> arguments{x};
+      Value packed, target = y;
+      gpu::GPUFuncOp finish;
+      if (spec.options.family == nv::Family::Warpgroup) {
+        gpu::GPUFuncOp prepare = helperOf(spec.activationsName(), spec, loc,
+                                          nv::buildActivationsKernel);
+        kernel->setAttr("cq.prepare", FlatSymbolRefAttr::get(prepare));
+        // Bare pointers need static shapes; of a bound on m, only what the
+        // tokens need is allocated.
+        auto type = cast<MemRefType>(prepare.getArgument(1).getType());
+        Value perBlock = index(
+            type.getNumElements() /
+            llvm::divideCeil(spec.maxTokens, int64_t(spec.options.tokens)));
+        Value size = arith::MulIOp::create(b, loc, tokenBlocks, perBlock);
+        packed = memref::AllocOp::create(
+            b, loc,
+            MemRefType::get({ShapedType::kDynamic}, type.getElementType()),
+            size);
+        Value whole = memref::ReinterpretCastOp::create(
+            b, loc, type, packed, /*offset=*/0, type.getShape(),
+            ArrayRef<int64_t>{1});
+        launch(prepare, tokenBlocks, {x, whole, m});
+        arguments.push_back(whole);
+      }
+      if (spec.options.splitK > 1) {
+        finish = helperOf(spec.sumName(), spec, loc, nv::buildSumKernel);
+        kernel->setAttr("cq.finish", FlatSymbolRefAttr::get(finish));
+        target = memref::AllocOp::create(
+            b, loc, cast<MemRefType>(finish.getArgument(0).getType()));
+      }
       for (Value plane :
            {op.getCodes(), op.getScales(), op.getZeros(), op.getCherryColumns(),
             op.getCherryDeltas(), op.getRowOrder()})
         if (plane)
           arguments.push_back(plane);
-      arguments.append({y, m});
-      auto index = [&](int64_t value) -> Value {
-        return arith::ConstantIndexOp::create(b, loc, value);
-      };
-      Value tokenBlocks = index(1);
-      if (spec.options.family == nv::Family::Pipelined) {
-        Value wide = arith::IndexCastOp::create(b, loc, b.getIndexType(), m);
-        tokenBlocks = arith::CeilDivUIOp::create(b, loc, wide,
-                                                 index(spec.options.tokens));
+      arguments.append({target, m});
+      launch(kernel, tokenBlocks, arguments);
+      if (finish) {
+        Value tokens = arith::IndexCastOp::create(b, loc, b.getIndexType(), m);
+        launch(finish, tokens, {target, y, m});
+        memref::DeallocOp::create(b, loc, target);
       }
-      gpu::KernelDim3 grid{index(spec.gridX()), tokenBlocks, index(1)};
-      gpu::KernelDim3 block{index(spec.options.threads()), index(1), index(1)};
-      gpu::LaunchFuncOp::create(
-          b, loc, kernel, grid, block,
-          arith::ConstantIntOp::create(b, loc, spec.sharedBytes(), 32),
-          arguments);
+      if (packed)
+        memref::DeallocOp::create(b, loc, packed);
     }
     op.erase();
     ++numProducts;
@@ -140,6 +186,23 @@ private:
       OpBuilder b = OpBuilder::atBlockEnd(&kernels.getBodyRegion().front());
       kernel = nv::buildMatmulKernel(b, loc, spec);
       // Products of other bounds on m have other types.
+      kernel.setName(key);
+      ++numKernels;
+    }
+    return kernel;
+  }
+
+  /// A kernel beside a product's, of the same bound on m.
+  gpu::GPUFuncOp
+  helperOf(StringRef name, const nv::MatmulSpec &spec, Location loc,
+           llvm::function_ref<gpu::GPUFuncOp(OpBuilder &, Location,
+                                             const nv::MatmulSpec &)>
+               build) {
+    std::string key = (name + "_m" + Twine(spec.maxTokens)).str();
+    gpu::GPUFuncOp &kernel = written[key];
+    if (!kernel) {
+      OpBuilder b = OpBuilder::atBlockEnd(&kernels.getBodyRegion().front());
+      kernel = build(b, loc, spec);
       kernel.setName(key);
       ++numKernels;
     }

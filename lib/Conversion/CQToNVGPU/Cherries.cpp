@@ -86,9 +86,14 @@ void nv::addCherries(Emitter &b, const MatmulSpec &spec,
       from.push_back(b.min(b.add(token[i], frame.firstToken), lastToken));
       sums.push_back(b.f32(0));
     }
+    // CTAs that share the columns share the cherries.
+    Value entryOfWarp = place.warpK;
+    if (frame.split)
+      entryOfWarp = b.add(entryOfWarp, b.mul(frame.split, options.warpsK));
     sums =
-        b.loop(place.warpK, b.index(cherries.count()), b.index(options.warpsK),
-               sums, [&](Value entry, ValueRange before) {
+        b.loop(entryOfWarp, b.index(cherries.count()),
+               b.index(int64_t{options.warpsK} * options.splitK), sums,
+               [&](Value entry, ValueRange before) {
                  Value column = cherries.column(entry);
                  Value delta = cherries.delta(entry);
                  SmallVector<Value> after;

@@ -29,8 +29,25 @@ static int64_t processors(unsigned architecture) {
   return architecture >= 90 ? 132 : 108;
 }
 
+/// Few rows and many columns leave multiprocessors idle: CTAs share the columns
+/// until there is one for each, while every warp keeps four units. A second
+/// launch is not worth less.
+static unsigned chooseSplit(const MatmulSpec &spec, KernelOptions options,
+                            unsigned architecture) {
+  if (spec.layout.segments.size() > 1)
+    return 1;
+  MatmulSpec one = spec;
+  one.options = options;
+  int64_t units = spec.chunks() / options.unitChunks / options.warpsK;
+  unsigned split = 1;
+  while (split < 8 && one.gridX() * split * 2 <= processors(architecture) &&
+         units >= 4 * 2 * split)
+    split *= 2;
+  return split;
+}
+
 KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
-                                unsigned architecture) {
+                                unsigned architecture, Abilities abilities) {
   KernelOptions options;
   options.unitChunks = unitChunks(spec);
   int64_t units = std::max<int64_t>(1, spec.chunks() / options.unitChunks);
@@ -45,6 +62,25 @@ KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
       options.warpsK /= 2;
     // Two tiles share their activations where rows are many.
     options.tiles = spec.tiles() >= 4 * processors(architecture) ? 2 : 1;
+    if (abilities.splits)
+      options.splitK = chooseSplit(spec, options, architecture);
+    return options;
+  }
+  // Groups of 32 with zero points take more registers than there are.
+  bool manyScales = spec.scheme.group == 32 && spec.scheme.hasZeroPoints();
+  if (abilities.wgmma && !manyScales && (tokens <= 0 || tokens > 64)) {
+    // Two warpgroups share a stage: one makes numbers while the other's
+    // products run. 64 tokens where more would leave multiprocessors idle.
+    options.family = Family::Warpgroup;
+    options.warpsK = 1;
+    options.warpsN = 8;
+    options.tokens = 128;
+    if (tokens > 0 && (tokens + 127) / 128 * ((spec.tiles() + 7) / 8) <
+                          processors(architecture))
+      options.tokens = 64;
+    // Short units: the sums of 128 tokens leave few registers for words ahead.
+    options.unitChunks = spec.bits() == 3 ? 4 : 2;
+    options.stages = 12 / options.unitChunks;
     return options;
   }
   options.family = Family::Pipelined;
@@ -60,14 +96,17 @@ KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
     // Enough products for every weight that is unpacked.
     options.warpsK = 1;
     options.warpsN = 8;
+  } else if (abilities.splits) {
+    options.splitK = chooseSplit(spec, options, architecture);
   }
   return options;
 }
 
 std::vector<KernelOptions> nv::candidateOptions(const MatmulSpec &spec,
                                                 int64_t tokens,
-                                                unsigned architecture) {
-  KernelOptions chosen = chooseOptions(spec, tokens, architecture);
+                                                unsigned architecture,
+                                                Abilities abilities) {
+  KernelOptions chosen = chooseOptions(spec, tokens, architecture, abilities);
   std::vector<KernelOptions> candidates;
   auto add = [&](const KernelOptions &options) {
     MatmulSpec other = spec;
@@ -76,6 +115,21 @@ std::vector<KernelOptions> nv::candidateOptions(const MatmulSpec &spec,
       candidates.push_back(options);
   };
   add(chosen);
+  if (chosen.family == Family::Warpgroup) {
+    for (unsigned warpsN : {4, 8})
+      for (unsigned blockTokens : {64, 128})
+        for (unsigned unitChunks : {2, 4})
+          for (unsigned stages : {2, 3, 4, 6}) {
+            KernelOptions options = chosen;
+            options.warpsN = warpsN;
+            options.tokens = blockTokens;
+            options.unitChunks = unitChunks;
+            options.stages = stages;
+            add(options);
+          }
+    chosen = chooseOptions(spec, tokens, architecture);
+    add(chosen);
+  }
   bool resident = chosen.family == Family::Resident;
   for (unsigned warpsN :
        resident ? std::vector<unsigned>{1} : std::vector<unsigned>{2, 4, 8})
@@ -96,6 +150,13 @@ std::vector<KernelOptions> nv::candidateOptions(const MatmulSpec &spec,
                 tiles * options.tokens > (resident ? 16 : 64))
               continue;
             add(options);
+            for (unsigned split : {2, 4, 8}) {
+              if (!abilities.splits || spec.layout.segments.size() > 1 ||
+                  split > 4 * chosen.splitK)
+                continue;
+              options.splitK = split;
+              add(options);
+            }
           }
   return candidates;
 }

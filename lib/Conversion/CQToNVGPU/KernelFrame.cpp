@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelFrame.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -17,10 +18,51 @@ static Attribute workgroupSpace(Emitter &b) {
                                     gpu::AddressSpace::Workgroup);
 }
 
-static Value special(Emitter &b, bool thread, gpu::Dimension dimension) {
-  if (thread)
-    return gpu::ThreadIdOp::create(b, dimension);
+Value nv::threadIndex(Emitter &b) {
+  return gpu::ThreadIdOp::create(b, gpu::Dimension::x);
+}
+
+Value nv::blockIndex(Emitter &b, gpu::Dimension dimension) {
   return gpu::BlockIdOp::create(b, dimension);
+}
+
+Value nv::dynamicShared(Emitter &b) {
+  return gpu::DynamicSharedMemoryOp::create(
+      b, MemRefType::get({ShapedType::kDynamic}, b.getI8Type(),
+                         MemRefLayoutAttrInterface(), workgroupSpace(b)));
+}
+
+gpu::GPUFuncOp nv::createKernel(Emitter &b, StringRef name,
+                                ArrayRef<KernelArgument> arguments,
+                                unsigned threads, int64_t gridX, int64_t gridZ,
+                                int64_t sharedBytes, unsigned tokens,
+                                bool tokenBlocks) {
+  SmallVector<Type> types;
+  SmallVector<Attribute> labels;
+  for (const KernelArgument &argument : arguments) {
+    types.push_back(argument.type);
+    labels.push_back(b.getStringAttr(argument.name));
+  }
+  auto kernel = gpu::GPUFuncOp::create(b, name, b.getFunctionType(types, {}),
+                                       TypeRange(), TypeRange());
+  kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  auto block = b.getDenseI32ArrayAttr({static_cast<int32_t>(threads), 1, 1});
+  kernel.setKnownBlockSizeAttr(block);
+  kernel->setAttr("cq.block", block);
+  kernel->setAttr("cq.grid",
+                  b.getDenseI32ArrayAttr({static_cast<int32_t>(gridX), 1,
+                                          static_cast<int32_t>(gridZ)}));
+  kernel->setAttr("cq.shared_bytes", b.getI64IntegerAttr(sharedBytes));
+  kernel->setAttr("cq.tokens",
+                  b.getI32IntegerAttr(static_cast<int32_t>(tokens)));
+  if (tokenBlocks)
+    kernel->setAttr("cq.token_blocks", b.getUnitAttr());
+  kernel->setAttr("cq.arguments", b.getArrayAttr(labels));
+  b.setInsertionPointToStart(&kernel.getBody().front());
+  for (auto [argument, value] :
+       llvm::zip_equal(arguments, kernel.getBody().front().getArguments()))
+    *argument.value = value;
+  return kernel;
 }
 
 KernelFrame nv::openKernel(Emitter &b, const MatmulSpec &spec) {
@@ -34,16 +76,15 @@ KernelFrame nv::openKernel(Emitter &b, const MatmulSpec &spec) {
   Type i8 = b.getI8Type(), i16 = b.getI16Type();
 
   KernelFrame frame;
-  SmallVector<Type> types;
-  SmallVector<Value *> values;
-  SmallVector<StringRef> names;
+  SmallVector<KernelArgument> arguments;
   auto argument = [&](StringRef name, Value &value, Type type) {
-    types.push_back(type);
-    values.push_back(&value);
-    names.push_back(name);
+    arguments.push_back({name, &value, type});
   };
   argument("x", frame.args.x,
            plane({spec.maxTokens, spec.k}, b.floatType(spec.x)));
+  if (options.family == Family::Warpgroup)
+    argument("packed", frame.args.packed,
+             plane(spec.packedElements(), b.floatType(spec.compute)));
   argument("codes", frame.args.codes, plane(bytes.codes, i8));
   argument("scales", frame.args.scales,
            plane(entries, b.floatType(spec.scheme.scaleType)));
@@ -60,42 +101,43 @@ KernelFrame nv::openKernel(Emitter &b, const MatmulSpec &spec) {
     argument(
         "row_order", frame.args.rowOrder,
         plane(spec.n, b.getIntegerType(8 * Layout::orderEntryBytes(spec.n))));
-  argument("y", frame.args.y,
-           plane({spec.maxTokens, spec.n}, b.floatType(spec.y)));
+  int64_t splits = options.splitK;
+  if (splits > 1)
+    argument("partial", frame.args.y,
+             plane({spec.maxTokens, splits, spec.n}, b.getF32Type()));
+  else
+    argument("y", frame.args.y,
+             plane({spec.maxTokens, spec.n}, b.floatType(spec.y)));
   argument("m", frame.args.tokens, b.getI32Type());
-
-  frame.kernel = gpu::GPUFuncOp::create(
-      b, spec.name(), b.getFunctionType(types, {}), TypeRange(), TypeRange());
-  gpu::GPUFuncOp kernel = frame.kernel;
-  kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
-  auto threads = static_cast<int32_t>(options.threads());
-  kernel.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({threads, 1, 1}));
-  kernel->setAttr("cq.block", b.getDenseI32ArrayAttr({threads, 1, 1}));
-  kernel->setAttr("cq.grid", b.getDenseI32ArrayAttr(
-                                 {static_cast<int32_t>(spec.gridX()), 1, 1}));
-  kernel->setAttr("cq.shared_bytes", b.getI64IntegerAttr(spec.sharedBytes()));
-  kernel->setAttr("cq.tokens",
-                  b.getI32IntegerAttr(static_cast<int32_t>(options.tokens)));
-  if (options.family == Family::Pipelined)
-    kernel->setAttr("cq.token_blocks", b.getUnitAttr());
-  SmallVector<Attribute> labels;
-  for (StringRef name : names)
-    labels.push_back(b.getStringAttr(name));
-  kernel->setAttr("cq.arguments", b.getArrayAttr(labels));
-
-  b.setInsertionPointToStart(&kernel.getBody().front());
-  for (auto [value, argument] :
-       llvm::zip_equal(values, kernel.getBody().front().getArguments()))
-    *value = argument;
+  frame.kernel = createKernel(
+      b, spec.name(), arguments, options.threads(), spec.gridX(), splits,
+      spec.sharedBytes(), options.tokens, options.family != Family::Resident);
+  // Where shared memory bounds the CTAs of a multiprocessor, ptxas must not
+  // spill for the sake of more.
+  int64_t blocks = options.family == Family::Warpgroup ? 1
+                   : options.family == Family::Resident && options.tokens == 8
+                       ? std::max(1u, 512 / options.threads())
+                       : 0;
+  if (blocks > 0)
+    frame.kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(blocks));
+  if (options.family == Family::Warpgroup)
+    frame.kernel->setAttr(
+        "cq.prepare",
+        FlatSymbolRefAttr::get(b.getContext(), spec.activationsName()));
+  if (splits > 1) {
+    frame.kernel->setAttr(
+        "cq.finish", FlatSymbolRefAttr::get(b.getContext(), spec.sumName()));
+    frame.split = blockIndex(b, gpu::Dimension::z);
+  }
 
   Place &place = frame.place;
-  place.thread = special(b, true, gpu::Dimension::x);
+  place.thread = threadIndex(b);
   place.lane = b.rem(place.thread, 32);
   Value warp = b.div(place.thread, 32);
   place.warpK = b.rem(warp, options.warpsK);
   place.warpN = b.div(warp, options.warpsK);
-  Value blockTile = b.mul(special(b, false, gpu::Dimension::x),
-                          options.tiles * options.warpsN);
+  Value blockTile =
+      b.mul(blockIndex(b, gpu::Dimension::x), options.tiles * options.warpsN);
   place.firstTile =
       b.add(blockTile, options.warpsN == 1 ? b.index(0)
                                            : b.mul(place.warpN, options.tiles));
@@ -104,10 +146,8 @@ KernelFrame nv::openKernel(Emitter &b, const MatmulSpec &spec) {
   frame.firstToken =
       options.family == Family::Resident
           ? b.index(0)
-          : b.mul(special(b, false, gpu::Dimension::y), options.tokens);
-  frame.shared = gpu::DynamicSharedMemoryOp::create(
-      b, MemRefType::get({ShapedType::kDynamic}, i8,
-                         MemRefLayoutAttrInterface(), workgroupSpace(b)));
+          : b.mul(blockIndex(b, gpu::Dimension::y), options.tokens);
+  frame.shared = dynamicShared(b);
   return frame;
 }
 
@@ -129,14 +169,23 @@ int64_t nv::reductionBytes(const MatmulSpec &spec) {
 }
 
 void nv::storeSums(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
-                   ArrayRef<Value> sums, int64_t byte) {
+                   ArrayRef<Value> sums, int64_t byte, bool overlaps) {
   const KernelOptions &options = spec.options;
   const Place &place = frame.place;
   int64_t rows = options.rowsPerBlock(), tokens = options.tokens;
   Value buffer = sharedView(
       b, frame, byte, {static_cast<int64_t>(spec.options.warpsK), tokens, rows},
       b.getF32Type());
-  gpu::BarrierOp::create(b);
+  auto barrier = [&] {
+    // The warpgroup that copies has no part in it.
+    if (options.family == Family::Warpgroup)
+      NVVM::BarrierOp::create(b, Type(), b.i32(1), b.i32(options.multipliers()),
+                              NVVM::BarrierReductionAttr(), Value());
+    else
+      gpu::BarrierOp::create(b);
+  };
+  if (overlaps)
+    barrier();
   Value g = b.div(place.lane, 4), t = b.rem(place.lane, 4);
   Value warpRow =
       options.warpsN == 1 ? b.index(0) : b.mul(place.warpN, 16 * options.tiles);
@@ -156,14 +205,14 @@ void nv::storeSums(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
       }
     }
   if (spec.cherries.form != CherryForm::None) {
-    gpu::BarrierOp::create(b);
+    barrier();
     addCherries(b, spec, frame, buffer);
   }
-  gpu::BarrierOp::create(b);
+  barrier();
 
   // Neighbouring threads store neighbouring rows.
   Value count = b.index(rows * tokens);
-  b.loop(place.thread, count, b.index(options.threads()), {},
+  b.loop(place.thread, count, b.index(options.multipliers()), {},
          [&](Value i, ValueRange) -> SmallVector<Value> {
            Value row = b.rem(i, rows), token = b.div(i, rows);
            Value globalRow = b.add(row, place.firstRow);
@@ -182,9 +231,12 @@ void nv::storeSums(Emitter &b, const MatmulSpec &spec, const KernelFrame &frame,
              Value column = b.add(globalRow, spec.firstRow());
              if (frame.args.rowOrder)
                column = b.toIndex(b.scalar(frame.args.rowOrder, column));
-             memref::StoreOp::create(b, b.convert(sum, b.floatType(spec.y)),
-                                     frame.args.y,
-                                     ValueRange{globalToken, column});
+             SmallVector<Value> at{globalToken, column};
+             if (frame.split)
+               at.insert(at.begin() + 1, frame.split);
+             else
+               sum = b.convert(sum, b.floatType(spec.y));
+             memref::StoreOp::create(b, sum, frame.args.y, at);
            });
            return {};
          });

@@ -45,8 +45,12 @@ std::string MatmulSpec::name() const {
           std::to_string(options.warpsK) + "x" +
           std::to_string(options.warpsN) + "x" + std::to_string(options.tiles) +
           "_u" + std::to_string(options.unitChunks);
-  if (options.family == Family::Pipelined)
+  if (options.family != Family::Resident)
     text += "_s" + std::to_string(options.stages);
+  if (options.family == Family::Warpgroup)
+    text += "_wg";
+  if (options.splitK > 1)
+    text += "_k" + std::to_string(options.splitK);
   std::replace(text.begin(), text.end(), '-', '_');
   return text;
 }
@@ -59,6 +63,8 @@ int64_t MatmulSpec::gridX() const {
 int64_t MatmulSpec::sharedBytes() const {
   int64_t x = options.family == Family::Resident
                   ? residentColumns(*this) * options.tokens * 2
+              : options.family == Family::Warpgroup
+                  ? 2 * options.stages * stageElements(*this)
                   : pipelineBytes(*this);
   return std::max(x, reductionBytes(*this));
 }
@@ -95,6 +101,20 @@ std::optional<std::string> MatmulSpec::unsupported() const {
   };
   if (!powerOfTwo(o.tokens, resident ? 1 : 8, resident ? 8 : 128))
     return "a CTA has 1, 2, 4 or 8 tokens (resident), or 8 to 128 (pipelined)";
+  bool warpgroup = o.family == Family::Warpgroup;
+  if (o.splitK == 0 || o.splitK > 64 || (o.splitK > 1 && warpgroup))
+    return "1 to 64 CTAs share the columns, one in warpgroup kernels";
+  if (o.splitK > 1 && layout.segments.size() > 1)
+    return "CTAs share the columns of a weight of one width";
+  if (o.splitK > 1 && (llvm::MulOverflow(ySize, int64_t(o.splitK), ySize) ||
+                       ySize >= limit / 2))
+    return "its partial sums have 2^30 elements or more: split the tokens";
+  if (o.splitK > 1 && resident && residentPhases(*this) > 1)
+    return "columns that CTAs share fit their shared memory";
+  if (warpgroup && (o.warpsK != 1 || o.warpsN % 4 != 0))
+    return "a warpgroup kernel has whole warpgroups with rows of their own";
+  if (warpgroup && packedElements() >= limit / 2)
+    return "its activations have 2^30 elements or more: split the tokens";
   if (o.tiles == 0 || o.warpsK == 0 || o.warpsN == 0 || o.threads() > 1024)
     return "a CTA has 1 to 32 warps and 1 tile or more for each";
   if (resident && o.warpsN != 1)
@@ -106,7 +126,8 @@ std::optional<std::string> MatmulSpec::unsupported() const {
     return "what a warp takes at a time must hold whole groups";
   if (!resident && (o.stages < 2 || o.stages > 8))
     return "a pipeline has 2 to 8 stages";
-  if (sharedBytes() > 227 * 1024)
+  // Barriers and the alignment of stages take up to 1 KiB more.
+  if (sharedBytes() > (warpgroup ? 226 : 227) * 1024)
     return "it needs more than the 227 KiB of shared memory of a CTA";
   return std::nullopt;
 }
@@ -119,8 +140,62 @@ gpu::GPUFuncOp nv::buildMatmulKernel(OpBuilder &builder, Location loc,
   KernelFrame frame = openKernel(b, spec);
   if (spec.options.family == Family::Resident)
     buildResidentBody(b, spec, frame);
-  else
+  else if (spec.options.family == Family::Pipelined)
     buildPipelinedBody(b, spec, frame);
+  else
+    buildWarpgroupBody(b, spec, frame);
   gpu::ReturnOp::create(b);
   return frame.kernel;
+}
+
+std::string MatmulSpec::sumName() const {
+  return ("cq_sum_n" + std::to_string(n) + "_y" + stringifyScaleType(y) + "_k" +
+          std::to_string(options.splitK))
+      .str();
+}
+
+gpu::GPUFuncOp nv::buildSumKernel(OpBuilder &builder, Location loc,
+                                  const MatmulSpec &spec) {
+  constexpr unsigned threads = 128;
+  OpBuilder::InsertionGuard guard(builder);
+  Emitter b(loc, builder);
+  Value partial, y, m;
+  int64_t splits = spec.options.splitK;
+  KernelArgument arguments[] = {
+      {"partial", &partial,
+       MemRefType::get({spec.maxTokens, splits, spec.n}, b.getF32Type())},
+      {"y", &y, MemRefType::get({spec.maxTokens, spec.n}, b.floatType(spec.y))},
+      {"m", &m, b.getI32Type()}};
+  // A CTA has one token: grid.y = m.
+  gpu::GPUFuncOp kernel = createKernel(
+      b, spec.sumName(), arguments, threads, (spec.n + threads - 1) / threads,
+      /*gridZ=*/1, /*sharedBytes=*/0, /*tokens=*/1, /*tokenBlocks=*/true);
+  Value token = blockIndex(b, gpu::Dimension::y);
+  Value row =
+      b.add(threadIndex(b), b.mul(blockIndex(b, gpu::Dimension::x), threads));
+  b.when(b.less(row, b.index(spec.n)), [&] {
+    Value sum;
+    for (int64_t part = 0; part < splits; ++part) {
+      Value next = b.scalar(partial, {token, b.index(part), row});
+      sum = sum ? arith::AddFOp::create(b, sum, next).getResult() : next;
+    }
+    memref::StoreOp::create(b, b.convert(sum, b.floatType(spec.y)), y,
+                            ValueRange{token, row});
+  });
+  gpu::ReturnOp::create(b);
+  return kernel;
+}
+
+gpu::GPUFuncOp nv::buildKernels(OpBuilder &b, Location loc,
+                                const MatmulSpec &spec) {
+  Operation *module = b.getInsertionBlock()->getParentOp();
+  auto isWritten = [&](StringRef name) {
+    return SymbolTable::lookupSymbolIn(module, name) != nullptr;
+  };
+  if (spec.options.family == Family::Warpgroup &&
+      !isWritten(spec.activationsName()))
+    buildActivationsKernel(b, loc, spec);
+  if (spec.options.splitK > 1 && !isWritten(spec.sumName()))
+    buildSumKernel(b, loc, spec);
+  return buildMatmulKernel(b, loc, spec);
 }

@@ -34,7 +34,8 @@ public:
         stageRows(options.warpsK * options.tokens),
         columns(options.unitChunks * 64),
         units(spec.chunks() / options.unitChunks),
-        steps((units + options.warpsK - 1) / options.warpsK) {
+        allSteps((units + options.warpsK - 1) / options.warpsK),
+        steps((allSteps + options.splitK - 1) / options.splitK) {
     staged = sharedView(b, frame, 0, {options.stages * stageRows, columns},
                         b.floatType(spec.compute));
   }
@@ -88,7 +89,12 @@ private:
   const MatmulSpec &spec;
   const KernelFrame &frame;
   const KernelOptions &options;
-  int64_t stageRows, columns, units, steps;
+  /// Whether some warps have no unit in the last step.
+  bool ragged() const {
+    return units % options.warpsK != 0 || allSteps % options.splitK != 0;
+  }
+  int64_t stageRows, columns, units;
+  int64_t allSteps, steps; ///< of all CTAs that share the columns, of one
   Value staged, group, firstGroup;
 };
 
@@ -98,7 +104,7 @@ void Pipeline::copyPiece(Value token, Value from, Value row, Value column) {
   // Tokens and columns that do not exist are zeros: those of a unit that is cut
   // off, and those of units that the last step's warps have none of.
   Value exists = b.less(token, frame.tokens);
-  if (spec.k % columns != 0 || units % options.warpsK != 0)
+  if (spec.k % columns != 0 || ragged())
     exists = b.both(exists, b.less(from, b.index(spec.k)));
   if (!copiesAsynchronously(spec)) {
     auto type = VectorType::get({8}, b.floatType(spec.compute));
@@ -144,22 +150,31 @@ void Pipeline::run() {
   SmallVector<Value> sums = weights.zeroSums(blocks);
   int64_t stepColumns = columns * options.warpsK;
   Value zero = b.index(0), one = b.index(1);
+  // The first step of the CTA.
+  Value base = frame.split ? b.mul(frame.split, steps) : zero;
+  Value baseColumn = b.mul(base, stepColumns);
 
   if (steps > 0) {
     for (int64_t step = 0; step < ahead; ++step) {
       if (step < steps)
-        copy(b.index(step), b.index(step * stepColumns), options.warpsK);
+        copy(b.index(step), b.add(baseColumn, step * stepColumns),
+             options.warpsK);
       commit();
     }
     firstGroup = group;
     auto range = [&](Value step) {
-      Value index = b.add(b.mul(step, options.warpsK), place.warpK);
+      Value index =
+          b.add(b.mul(b.add(base, step), options.warpsK), place.warpK);
       return ChunkRange{b.mul(index, unit), std::nullopt,
                         static_cast<unsigned>(unit), false};
     };
     auto exists = [&](Value step) {
-      Value index = b.add(b.mul(step, options.warpsK), place.warpK);
-      return b.less(index, b.index(units));
+      Value index =
+          b.add(b.mul(b.add(base, step), options.warpsK), place.warpK);
+      // The steps of this CTA end where the next one's start.
+      Value some = b.less(index, b.index(units));
+      return options.splitK == 1 ? some
+                                 : b.both(some, b.less(step, b.index(steps)));
     };
     auto loadIf = [&](Value step) {
       SmallVector<Value> nothing = weights.nothing(range(step));
@@ -175,8 +190,8 @@ void Pipeline::run() {
           // Everyone has left the stage that is filled now.
           Value next = b.add(step, ahead);
           b.when(b.less(next, b.index(steps)), [&] {
-            copy(b.rem(next, options.stages), b.mul(next, stepColumns),
-                 options.warpsK);
+            copy(b.rem(next, options.stages),
+                 b.add(baseColumn, b.mul(next, stepColumns)), options.warpsK);
           });
           commit();
           SmallVector<Value> data = loadIf(b.add(step, 1));
@@ -189,9 +204,7 @@ void Pipeline::run() {
             return after;
           };
           SmallVector<Value> result =
-              units % options.warpsK == 0
-                  ? product()
-                  : b.when(exists(step), before, product);
+              !ragged() ? product() : b.when(exists(step), before, product);
           result.append(data);
           return result;
         });
@@ -211,6 +224,8 @@ void Pipeline::run() {
       Value mine = b.createOrFold<arith::CmpIOp>(
           arith::CmpIPredicate::eq, place.warpK,
           b.index(static_cast<int64_t>(i % options.warpsK)));
+      if (frame.split)
+        mine = b.both(mine, b.less(b.index(options.splitK - 2), frame.split));
       sums = b.when(mine, sums, [&] {
         SmallVector<Value> result = sums;
         multiply(weights, range, weights.load(range), zero, zero,
@@ -219,7 +234,17 @@ void Pipeline::run() {
       });
     }
   }
-  storeSums(b, spec, frame, sums, 0);
+  // After the last barrier only the last step's stage is read: sums that lie
+  // elsewhere need no barrier of their own.
+  int64_t stageBytes = pipelineBytes(spec) / options.stages;
+  int64_t last = (steps - 1) % options.stages, need = reductionBytes(spec);
+  if (ranges.empty() && need <= last * stageBytes)
+    storeSums(b, spec, frame, sums, 0, /*overlaps=*/false);
+  else if (ranges.empty() && need <= (options.stages - 1 - last) * stageBytes)
+    storeSums(b, spec, frame, sums, (last + 1) * stageBytes,
+              /*overlaps=*/false);
+  else
+    storeSums(b, spec, frame, sums);
 }
 
 void nv::buildPipelinedBody(Emitter &b, const MatmulSpec &spec,

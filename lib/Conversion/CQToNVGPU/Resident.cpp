@@ -18,9 +18,27 @@ using namespace mlir;
 using namespace mlir::cq;
 using namespace mlir::cq::nv;
 
+/// Units of a CTA; the last has those left over and the chunks that fill none.
+static int64_t splitUnits(const MatmulSpec &spec) {
+  int64_t units = spec.chunks() / spec.options.unitChunks;
+  return (units + spec.options.splitK - 1) / spec.options.splitK;
+}
+
+static int64_t splitChunks(const MatmulSpec &spec) {
+  if (spec.options.splitK == 1)
+    return spec.chunks();
+  return splitUnits(spec) * spec.options.unitChunks +
+         spec.chunks() % spec.options.unitChunks;
+}
+
+int64_t nv::residentPhases(const MatmulSpec &spec) {
+  int64_t columns = residentColumns(spec);
+  return (splitChunks(spec) * 64 + columns - 1) / columns;
+}
+
 int64_t nv::residentColumns(const MatmulSpec &spec) {
   const KernelOptions &options = spec.options;
-  int64_t whole = spec.chunks() * 64;
+  int64_t whole = splitChunks(spec) * 64;
   if (whole * options.tokens * 2 <= options.sharedBytes)
     return whole;
   // Every warp gets as many units of a phase.
@@ -69,7 +87,12 @@ void nv::buildResidentBody(Emitter &b, const MatmulSpec &spec,
   int64_t columns = residentColumns(spec);
   int64_t unit = options.unitChunks, units = spec.chunks() / unit;
   int64_t phaseUnits = columns / 64 / unit;
-  int64_t phases = (spec.chunks() * 64 + columns - 1) / columns;
+  int64_t phases = residentPhases(spec), share = splitUnits(spec);
+  bool splits = options.splitK > 1;
+  // The first unit and column of the CTA.
+  Value base =
+      splits ? b.min(b.mul(frame.split, share), b.index(units)) : b.index(0);
+  Value baseColumn = b.mul(base, unit * 64);
   Value staged = sharedView(b, frame, 0, {options.tokens, columns},
                             b.floatType(spec.compute));
   // Lanes of tokens that do not exist read the last one; what they add up is
@@ -92,7 +115,7 @@ void nv::buildResidentBody(Emitter &b, const MatmulSpec &spec,
                  b.mul(options.tokens == 1 ? i : b.rem(i, pieces), 8);
              Value from = b.add(firstColumn, column);
              // The last phase may be shorter.
-             Value needed = phases == 1
+             Value needed = phases == 1 && !splits
                                 ? arith::ConstantIntOp::create(b, 1, 1)
                                 : b.less(from, b.index(spec.chunks() * 64));
              b.when(needed, [&] {
@@ -118,12 +141,14 @@ void nv::buildResidentBody(Emitter &b, const MatmulSpec &spec,
   };
 
   auto phase = [&](Value number, SmallVector<Value> sums) {
-    Value firstColumn = b.mul(number, columns);
+    Value firstColumn = b.add(baseColumn, b.mul(number, columns));
     stage(firstColumn);
     if (units == 0)
       return sums;
-    Value first = b.add(b.mul(number, phaseUnits), place.warpK);
-    Value end = b.min(b.mul(b.add(number, 1), phaseUnits), b.index(units));
+    Value start = b.add(base, b.mul(number, splits ? share : phaseUnits));
+    Value first = b.add(start, place.warpK);
+    Value end =
+        b.min(b.add(start, splits ? share : phaseUnits), b.index(units));
     auto range = [&](Value index) {
       return ChunkRange{b.mul(index, unit), std::nullopt,
                         static_cast<unsigned>(unit), false};
@@ -163,18 +188,20 @@ void nv::buildResidentBody(Emitter &b, const MatmulSpec &spec,
                   });
 
   // Chunks that fill no unit: one warp each.
-  Value lastColumn = b.index((phases - 1) * columns);
+  Value lastColumn = b.add(baseColumn, (phases - 1) * columns);
   SmallVector<ChunkRange> ranges = WeightTile::leftOver(b, spec, units * unit);
   for (size_t i = 0; i < ranges.size(); ++i) {
     const ChunkRange &range = ranges[i];
     Value mine = arith::CmpIOp::create(
         b, arith::CmpIPredicate::eq, place.warpK,
         b.index(static_cast<int64_t>(i % options.warpsK)));
+    if (splits)
+      mine = b.both(mine, b.less(b.index(options.splitK - 2), frame.split));
     sums = b.when(mine, sums, [&] {
       SmallVector<Value> result = sums;
       multiply(range, weights.load(range), lastColumn, result);
       return result;
     });
   }
-  storeSums(b, spec, frame, sums, 0);
+  storeSums(b, spec, frame, sums);
 }

@@ -178,6 +178,78 @@ void WeightTile::multiply(const ChunkRange &range, ArrayRef<Value> data,
     }
 }
 
+void WeightTile::multiplyAsync(const ChunkRange &range, ArrayRef<Value> data,
+                               Value staged, ActivationTile activations,
+                               SmallVectorImpl<Value> &sums, unsigned blocks) {
+  unsigned tiles = spec.options.tiles, groups = groupsIn(range);
+  unsigned perLoad = range.planar ? 1 : 4;
+  unsigned words = range.count * chunk.bits;
+  ArrayRef<Value> scales = data.drop_front(tiles * words / perLoad);
+  ArrayRef<Value> zeros = scales.drop_front(tiles * groups);
+  Dequantizer dequantizer(b, scheme, spec.compute);
+  SmallVector<Type> sumTypes(blocks, VectorType::get({4}, b.getF32Type()));
+
+  SmallVector<SmallVector<Value>> all(tiles);
+  for (unsigned tile = 0; tile < tiles; ++tile)
+    for (unsigned word = 0; word < words; ++word)
+      all[tile].push_back(
+          b.extract(data[(tile * words + word) / perLoad], word % perLoad));
+
+  SmallVector<SmallVector<Value>> partial(tiles);
+  std::optional<unsigned> open; // the group whose products are in flight
+  auto finish = [&] {
+    if (!open)
+      return;
+    SmallVector<Value> flying;
+    for (const SmallVector<Value> &some : partial)
+      flying.append(some);
+    auto done = WgmmaWaitOp::create(b, ValueRange(flying).getTypes(),
+                                    b.getI32IntegerAttr(0), flying);
+    for (unsigned tile = 0; tile < tiles; ++tile) {
+      Value scale = scaleSums(scales[tile * groups + *open]);
+      for (unsigned block = 0; block < blocks; ++block) {
+        unsigned at = tile * blocks + block;
+        sums[at] = math::FmaOp::create(b, scale, done.getResult(at), sums[at]);
+      }
+      partial[tile].clear();
+    }
+    open.reset();
+  };
+  for (unsigned c = 0; c < range.count; ++c) {
+    Value first = activations(c);
+    for (unsigned half = 0; half < 2; ++half) {
+      unsigned group = groupOf(range, c, half);
+      // Numbers are made while the products before are in flight.
+      SmallVector<Value> pairs;
+      for (unsigned tile = 0; tile < tiles; ++tile) {
+        Origin origin = args.zeros
+                            ? dequantizer.origin(zeros[tile * groups + group])
+                            : Origin();
+        for (unsigned i = 8 * half; i < 8 * half + 8; ++i)
+          pairs.push_back(dequantizer.pair(
+              ArrayRef(all[tile]).slice(c * chunk.bits, chunk.bits), i,
+              origin));
+      }
+      if (open != group)
+        finish();
+      open = group;
+      auto fence = WgmmaFenceOp::create(b, ValueRange(pairs).getTypes(), pairs);
+      for (unsigned step = 0; step < 2; ++step)
+        for (unsigned tile = 0; tile < tiles; ++tile) {
+          ValueRange a = fence.getFenced().slice(8 * tile + 4 * step, 4);
+          auto product = WgmmaOp::create(
+              b, sumTypes, a[0], a[1], a[2], a[3], staged,
+              b.add(first, 16 * (2 * half + step)), partial[tile]);
+          partial[tile] = llvm::to_vector_of<Value>(product.getD());
+        }
+      bool last = c + 1 == range.count && half == 1;
+      if (last || groupOf(range, half ? c + 1 : c, half ? 0 : 1) != group)
+        WgmmaCommitOp::create(b);
+    }
+  }
+  finish();
+}
+
 SmallVector<ChunkRange> WeightTile::leftOver(Emitter &b, const MatmulSpec &spec,
                                              int64_t first) {
   unsigned perBlock = FragmentChunk::get(spec.bits()).chunksPerBlock;

@@ -21,7 +21,8 @@ namespace mlir::cq::nv {
 
 /// Memrefs of a kernel; null where the weight has no such plane.
 struct KernelArguments {
-  Value x, codes, scales, zeros, cherryColumns, cherryDeltas, rowOrder, y;
+  Value x, packed, codes, scales, zeros, cherryColumns, cherryDeltas, rowOrder,
+      y;
   Value tokens; ///< m, i32
 };
 
@@ -52,6 +53,14 @@ public:
   void multiply(const ChunkRange &range, ArrayRef<Value> data,
                 Activations activations, SmallVectorImpl<Value> &sums,
                 unsigned blocks);
+
+  /// Element of shared memory at which chunk `chunk` of the range starts.
+  using ActivationTile = llvm::function_ref<Value(unsigned chunk)>;
+  /// The same product by a warpgroup: `staged` holds tiles of activations in
+  /// the order of cq.nv.wgmma. All products are done when it returns.
+  void multiplyAsync(const ChunkRange &range, ArrayRef<Value> data,
+                     Value staged, ActivationTile tiles,
+                     SmallVectorImpl<Value> &sums, unsigned blocks);
 
   SmallVector<Value> zeroSums(unsigned blocks);
 

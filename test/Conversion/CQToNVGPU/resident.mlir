@@ -40,7 +40,7 @@
 
 // BF16:       cq.nv.mma {{.*}} : vector<2xbf16>, vector<4xf32>
 
-// PTX:        .extern .shared .align 16 .b8 __dynamic_shmem__0[];
+// PTX:        .extern .shared .align 1024 .b8 __dynamic_shmem__0[];
 // PTX:        .entry cq_mm_n64_k2048_b3_g128_symmetric_f16_cf16_xf32_yf32_t1_w8x1x1_u4_m1(
 // PTX-NEXT:   .param .u64 .ptr
 // PTX-NEXT:   .param .u64 .ptr

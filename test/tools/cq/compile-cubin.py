@@ -6,8 +6,9 @@ import json
 import subprocess
 import sys
 
-REGISTERS = {1: 128, 8: 128, 16: 168, 64: 232, 512: 232}
+REGISTERS = {1: 128, 8: 128, 16: 168, 64: 232, 100: 232, 512: 232}
 SHARED = 100 * 1024
+SHARED_WARPGROUP = 226 * 1024  # one CTA a multiprocessor
 output = sys.argv[1]
 schemes = [f"b{b}-g{g}-{grid}-f16" for b, g, grid in
            [(2, 64, "symmetric"), (3, 128, "symmetric"), (3, 32, "affine"), (4, 128, "affine"),
@@ -20,10 +21,16 @@ for chip, compute, cherries in [("sm_80", "f16", "none"), ("sm_90a", "bf16", "sl
                         f"--cherries={cherries}", "--emit=cubin", "-o", output], check=True)
         with open(output + ".json") as f:
             kernels = json.load(f)["kernels"]
-        assert len(kernels) == len(schemes), len(kernels)
+        products = [k for k in kernels if k["name"].startswith("cq_mm")]
+        assert len(products) == len(schemes), len(products)
+        warpgroups = [k for k in products if k["name"].endswith("_wg")]
+        # Groups of 32 with zero points stay with mma.sync.
+        assert len(warpgroups) == (len(schemes) - 1 if chip == "sm_90a" and tokens > 64 else 0), len(warpgroups)
+        assert all(any(o["name"] == k["prepare"] for o in kernels) for k in warpgroups)
         for k in kernels:
             if (k["spill_bytes"] or k["stack_bytes"] or k["registers"] > registers
-                    or k["shared_bytes"] + k["static_shared_bytes"] > SHARED):
+                    or k["shared_bytes"] + k["static_shared_bytes"] > (SHARED_WARPGROUP if "_wg" in k["name"] else SHARED)
+                    or k.get("serialized_wgmma", False)):
                 bad.append(f"{chip} {k['name']}: {k['registers']} registers (of {registers}), spills {k['spill_bytes']}, "
                            f"stack {k['stack_bytes']}, shared {k['shared_bytes']}")
 sys.exit("\n".join(bad) or 0)

@@ -29,7 +29,13 @@ def ConvertCQToNVGPUPass : Pass<"convert-cq-to-nvgpu", "::mlir::ModuleOp"> {
     Option<"architecture", "architecture", "unsigned", /*default=*/"80",
            "80, 90: for which chip options are chosen">,
     Option<"maxTokens", "max-tokens", "int64_t", /*default=*/"4096",
-           "bound on the tokens of products whose number of tokens is not known">
+           "bound on the tokens of products whose number of tokens is not known">,
+    Option<"wgmma", "wgmma", "bool", /*default=*/"false",
+           "the code is for sm_90a alone: warpgroup kernels for many tokens, a "
+           "launch before each puts the activations in order">,
+    Option<"splits", "splits", "bool", /*default=*/"false",
+           "CTAs may share the columns of small weights, a second launch adds "
+           "their sums">
   ];
   let statistics = [
     Statistic<"numKernels", "kernels", "Kernels written">,
@@ -39,7 +45,8 @@ def ConvertCQToNVGPUPass : Pass<"convert-cq-to-nvgpu", "::mlir::ModuleOp"> {
     "::mlir::arith::ArithDialect", "::mlir::cq::CQDialect",
     "::mlir::gpu::GPUDialect", "::mlir::math::MathDialect",
     "::mlir::memref::MemRefDialect", "::mlir::nvgpu::NVGPUDialect",
-    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"
+    "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect",
+    "::mlir::vector::VectorDialect"
   ];
 }
 

@@ -38,28 +38,39 @@ using FloatKind = ScaleType;
 /// Which loop a kernel has.
 ///   resident   up to 8 tokens: x stays in shared memory, warps share K
 ///   pipelined  more: x comes through shared memory in stages (cp.async)
-enum class Family : uint8_t { Resident, Pipelined };
+///   warpgroup  sm_90a, many: wgmma with the weights from registers; x, put in
+///              order by a kernel of its own, comes in bulk copies
+enum class Family : uint8_t { Resident, Pipelined, Warpgroup };
 
 /// What may be tuned. Every combination computes the same sums up to their
 /// order; the order depends on nothing else, so results are reproducible.
 struct KernelOptions {
   Family family = Family::Resident;
-  /// Tokens of one CTA: 1, 2, 4, 8 (resident), 16, 32, 64 (pipelined).
+  /// Tokens of one CTA: 1, 2, 4, 8 (resident), 16, 32, 64 (pipelined), 64, 128
+  /// (warpgroup).
   unsigned tokens = 1;
   unsigned warpsK = 8;     ///< warps that share the columns of a tile
   unsigned warpsN = 1;     ///< warps with rows of their own
   unsigned tiles = 1;      ///< tiles of 16 rows of a warp
   unsigned unitChunks = 4; ///< chunks of 64 columns a warp takes at a time
-  unsigned stages = 3;     ///< stages of x (pipelined)
+  unsigned stages = 3;     ///< stages of x (pipelined, warpgroup)
   int64_t sharedBytes = 64 << 10; ///< of x at a time (resident)
+  /// CTAs that share the columns; above 1 a kernel writes partial sums, and
+  /// another one adds them in a fixed order (resident, pipelined).
+  unsigned splitK = 1;
 
   bool operator==(const KernelOptions &o) const {
     return family == o.family && tokens == o.tokens && warpsK == o.warpsK &&
            warpsN == o.warpsN && tiles == o.tiles &&
            unitChunks == o.unitChunks && stages == o.stages &&
-           sharedBytes == o.sharedBytes;
+           sharedBytes == o.sharedBytes && splitK == o.splitK;
   }
-  unsigned threads() const { return 32 * warpsK * warpsN; }
+  /// Threads that multiply; a warpgroup kernel has one warpgroup more, which
+  /// copies.
+  unsigned multipliers() const { return 32 * warpsK * warpsN; }
+  unsigned threads() const {
+    return multipliers() + (family == Family::Warpgroup ? 128 : 0);
+  }
   unsigned rowsPerBlock() const { return 16 * tiles * warpsN; }
 };
 
@@ -90,6 +101,11 @@ struct MatmulSpec {
   std::optional<std::string> unsupported() const;
   /// CTAs in x (rows) and bytes of dynamic shared memory.
   int64_t gridX() const;
+  /// Warpgroup: elements of "packed", and the kernel that fills it.
+  int64_t packedElements() const;
+  std::string activationsName() const;
+  /// splitK > 1: the kernel that adds the partial sums.
+  std::string sumName() const;
   int64_t sharedBytes() const;
 };
 
@@ -97,15 +113,38 @@ struct MatmulSpec {
 gpu::GPUFuncOp buildMatmulKernel(OpBuilder &builder, Location loc,
                                  const MatmulSpec &spec);
 
+/// The kernel that puts activations in the order of Family::Warpgroup:
+/// kernel(x, packed, m). Several products of the same x may share it.
+gpu::GPUFuncOp buildActivationsKernel(OpBuilder &builder, Location loc,
+                                      const MatmulSpec &spec);
+
+/// The kernel behind one with splitK > 1: kernel(partial, y, m), y the sums of
+/// partial [m, splitK, N] in rising order.
+gpu::GPUFuncOp buildSumKernel(OpBuilder &builder, Location loc,
+                              const MatmulSpec &spec);
+
+/// Writes the kernel and those that go with it, none twice in a module; the
+/// builder stands in a gpu.module.
+gpu::GPUFuncOp buildKernels(OpBuilder &builder, Location loc,
+                            const MatmulSpec &spec);
+
+/// What the code around kernels can do.
+struct Abilities {
+  bool wgmma = false;  ///< the code is for sm_90a alone, two launches are fine
+  bool splits = false; ///< so are those of splitK > 1
+};
+
 /// The options that a product of `tokens` tokens gets (0: unknown, many) on an
 /// architecture (80, 90): the one place where they are chosen.
 KernelOptions chooseOptions(const MatmulSpec &spec, int64_t tokens,
-                            unsigned architecture);
+                            unsigned architecture, Abilities abilities = {});
 
 /// All options worth measuring for such a product, the chosen ones first; those
 /// that cannot be built are left out.
-std::vector<KernelOptions>
-candidateOptions(const MatmulSpec &spec, int64_t tokens, unsigned architecture);
+std::vector<KernelOptions> candidateOptions(const MatmulSpec &spec,
+                                            int64_t tokens,
+                                            unsigned architecture,
+                                            Abilities abilities = {});
 
 } // namespace mlir::cq::nv
 

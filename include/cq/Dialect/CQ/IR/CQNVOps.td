@@ -65,4 +65,85 @@ def CQNV_MmaOp : CQNV_Op<"mma", [Pure, AllTypesMatch<["c", "d"]>,
   }]>];
 }
 
+//===----------------------------------------------------------------------===//
+// Products of a warpgroup (sm_90a)
+//===----------------------------------------------------------------------===//
+
+defvar CQNV_Pair = VectorOfLengthAndType<[2], [F16, BF16]>;
+defvar CQNV_Sums = VectorOfLengthAndType<[4], [F32]>;
+
+def CQNV_WgmmaFenceOp : CQNV_Op<"wgmma_fence"> {
+  let summary = "Registers that products may read from here on";
+  let description = [{
+    Orders the writes of registers before the products that follow. Operands of
+    `cq.nv.wgmma` come through it.
+  }];
+  let arguments = (ins Variadic<CQNV_Pair>:$values);
+  let results = (outs Variadic<CQNV_Pair>:$fenced);
+  let assemblyFormat = "$values attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+def CQNV_WgmmaOp : CQNV_Op<"wgmma"> {
+  let summary = "Starts D = C + A B of a warpgroup, m64nNk16, f32 sums";
+  let description = [{
+    Four warps multiply 16 rows each (fragments as in `cq.nv.mma`) with N = 8
+    times the number of results tokens. B is K-major in shared memory: tiles of
+    N rows of 64 elements in a row of 128 bytes, 1024-byte aligned, whose 16-byte
+    pieces are swizzled (piece XOR row mod 8); `index` is the element of the
+    first row at which the step of 16 starts, before swizzling. Without `c` the sums start at zero.
+
+    The product is in flight until a `cq.nv.wgmma_wait` has seen its group:
+    results are operands of further products and of that wait only, and B must
+    stay as it is. `a` comes from `cq.nv.wgmma_fence`.
+  }];
+  let arguments = (ins CQNV_Pair:$a0, CQNV_Pair:$a1, CQNV_Pair:$a2, CQNV_Pair:$a3,
+                       MemRefRankOf<[F16, BF16], [1]>:$b, Index:$index,
+                       Variadic<CQNV_Sums>:$c);
+  let results = (outs Variadic<CQNV_Sums>:$d);
+  let assemblyFormat = [{
+    `a` `(` $a0 `,` $a1 `,` $a2 `,` $a3 `)` `b` `(` $b `[` $index `]` `)` `c` `(` $c `)`
+    attr-dict `:` type($a0) `,` type($a1) `,` type($a2) `,` type($a3) `,` type($b)
+    `,` functional-type($c, $d)
+  }];
+  let hasVerifier = 1;
+}
+
+def CQNV_WgmmaCommitOp : CQNV_Op<"wgmma_commit"> {
+  let summary = "Makes a group of the products started since the last one";
+  let assemblyFormat = "attr-dict";
+}
+
+def CQNV_WgmmaWaitOp : CQNV_Op<"wgmma_wait"> {
+  let summary = "Until all but the `pending` newest groups are done";
+  let description = [{
+    `sums` are of products of groups that are done; the results may be used.
+  }];
+  let arguments = (ins I32Attr:$pending, Variadic<CQNV_Sums>:$sums);
+  let results = (outs Variadic<CQNV_Sums>:$results);
+  let assemblyFormat = "$pending `(` $sums `)` attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+def CQNV_BulkCopyOp : CQNV_Op<"bulk_copy"> {
+  let summary = "Starts copying consecutive bytes to shared memory";
+  let description = [{
+    One copy for each active lane (let one be active): `bytes` of `source` from
+    element `from` on, to `destination` from element `to` on; all multiples of 16
+    bytes. It counts `bytes` down on an mbarrier, whose phase ends when all is there.
+
+    ```mlir
+    cq.nv.bulk_copy %packed[%from] to %staged[%to], %bytes, %barriers[%stage]
+        : memref<65536xf16>, memref<?xf16, #gpu.address_space<workgroup>>, !nvgpu.mbarrier.group<…>
+    ```
+  }];
+  let arguments = (ins MemRefRankOf<[AnyType], [1]>:$source, Index:$from,
+                       MemRefRankOf<[AnyType], [1]>:$destination, Index:$to,
+                       Index:$bytes, AnyType:$barriers, Index:$barrier);
+  let assemblyFormat = [{
+    $source `[` $from `]` `to` $destination `[` $to `]` `,` $bytes `,`
+    $barriers `[` $barrier `]` attr-dict `:` type($source) `,` type($destination) `,` type($barriers)
+  }];
+}
+
 #endif // CQ_DIALECT_CQ_IR_CQNVOPS_TD
