@@ -37,16 +37,16 @@
 // CHECK:         nvgpu.mbarrier.arrive.expect_tx
 // CHECK:         cq.nv.bulk_copy
 
-// AGAIN-COUNT-32: cq.nv.wgmma a(
+// AGAIN-COUNT-16: cq.nv.wgmma a(
 
 // PTX:     .extern .shared .align 1024
-// PTX:     mbarrier.init
-// PTX:     cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes
-// PTX:     mbarrier.try_wait.parity
-// PTX:     wgmma.fence.sync.aligned;
-// PTX:     wgmma.mma_async.sync.aligned.m64n{{[0-9]+}}k16.f32.bf16.bf16
-// PTX:     wgmma.commit_group.sync.aligned;
-// PTX:     wgmma.wait_group.sync.aligned 0;
+// PTX-DAG: mbarrier.init
+// PTX-DAG: cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes
+// PTX-DAG: mbarrier.try_wait.parity
+// PTX-DAG: wgmma.fence.sync.aligned;
+// PTX-DAG: wgmma.mma_async.sync.aligned.m64n{{[0-9]+}}k16.f32.bf16.bf16
+// PTX-DAG: wgmma.commit_group.sync.aligned;
+// PTX-DAG: wgmma.wait_group.sync.aligned 0;
 
 #scheme = #cq.scheme<bits = 3, group = 128, grid = symmetric, scale = f16>
 #layout = #cq.layout<mma_fragment, [256 : 3]>
