@@ -82,6 +82,9 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine,
   llvm::ModuleAnalysisManager modules;
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = tuning.SLPVectorization = level > 1;
+  // Kernels are written with the unrolling that they need, and vectorized loops
+  // are interleaved; more costs a third of LLVM's time and gains nothing.
+  tuning.LoopUnrolling = false;
   llvm::PassBuilder builder(&machine, tuning);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(sccs);
@@ -134,7 +137,9 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
   // A model whose blocks differ calls each block once, and what is called once
   // is inlined whatever its size: one function of 30 blocks, over which LLVM's
   // analyses of dominating conditions take minutes. Nothing is gained by it.
-  constexpr unsigned largestInlined = 400;
+  // Loops that many functions share must not be copied into each either; what
+  // is small are thunks and wrappers.
+  constexpr unsigned largestInlined = 60;
   for (llvm::Function &function : *code) {
     if (function.isDeclaration())
       continue;

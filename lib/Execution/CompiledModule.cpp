@@ -23,6 +23,7 @@
 #include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Process.h"
 #include "llvm/Target/TargetMachine.h"
 #include <dlfcn.h>
 
@@ -116,8 +117,8 @@ static std::string describeOptions(const llvm::TargetMachine &machine,
   os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
      << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel
      << " parallel=" << options.parallel << " fuse=" << options.fuse
-     << " activation=" << options.activation
-     << ' ' << llvm::join(options.functions, ",") << ' ' << options.preparation;
+     << " activation=" << options.activation << ' '
+     << llvm::join(options.functions, ",") << ' ' << options.preparation;
   return text;
 }
 
@@ -165,7 +166,14 @@ static llvm::Error compileInto(
   auto machine = createTargetMachine(options);
   if (!machine)
     return machine.takeError();
-  ObjectCache cache(options.cacheDir);
+  std::string policyText = options.cachePolicy;
+  if (policyText.empty())
+    policyText =
+        llvm::sys::Process::GetEnv("CQ_CACHE_POLICY").value_or(std::string());
+  auto policy = ObjectCache::parsePolicy(policyText);
+  if (!policy)
+    return policy.takeError();
+  ObjectCache cache(options.cacheDir, *policy);
   std::string key;
   if (options.useCache) {
     key = ObjectCache::getKey(source, describeOptions(**machine, options));

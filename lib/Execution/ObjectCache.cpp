@@ -32,9 +32,42 @@ static std::string hashOf(const llvm::json::Value &interface,
   return hashOf(hashOf(text) + hashOf(object));
 }
 
-ObjectCache::ObjectCache(llvm::StringRef directory)
+static constexpr llvm::StringRef kDefaultPolicy =
+    "cache_size_bytes=512m:prune_after=720h:cache_size=0%:"
+    "cache_size_files=0";
+
+llvm::CachePruningPolicy ObjectCache::defaultPolicy() {
+  return llvm::cantFail(llvm::parseCachePruningPolicy(kDefaultPolicy));
+}
+
+llvm::Expected<llvm::CachePruningPolicy>
+ObjectCache::parsePolicy(llvm::StringRef text) {
+  if (text.empty())
+    return defaultPolicy();
+  // What comes later counts.
+  auto policy =
+      llvm::parseCachePruningPolicy((kDefaultPolicy + ":" + text).str());
+  if (!policy)
+    return llvm::createStringError(
+        llvm::inconvertibleErrorCode(),
+        "cache policy '" + text + "': " + llvm::toString(policy.takeError()) +
+            "; write it like cache_size_bytes=1g:prune_after=720h");
+  return policy;
+}
+
+ObjectCache::ObjectCache(llvm::StringRef directory,
+                         llvm::CachePruningPolicy policy)
     : directory(directory.empty() ? cacheFolder() + "/objects"
-                                  : directory.str()) {}
+                                  : directory.str()),
+      policy(policy) {}
+
+/// The path of an entry's files, without extension.
+static llvm::SmallString<128> entryPath(llvm::StringRef directory,
+                                        llvm::StringRef key) {
+  llvm::SmallString<128> path(directory);
+  llvm::sys::path::append(path, "llvmcache-" + key);
+  return path;
+}
 
 std::string ObjectCache::getKey(llvm::StringRef source,
                                 llvm::StringRef options) {
@@ -50,8 +83,7 @@ static std::unique_ptr<llvm::MemoryBuffer> read(const llvm::Twine &path) {
 
 /// llvm::json::parse recurses; a damaged file must not take the stack with it.
 std::optional<CachedObject> ObjectCache::load(llvm::StringRef key) const {
-  llvm::SmallString<128> base(directory);
-  llvm::sys::path::append(base, key);
+  llvm::SmallString<128> base = entryPath(directory, key);
   auto text = read(base + ".json"), object = read(base + ".o");
   if (!text || !object)
     return std::nullopt;
@@ -90,13 +122,15 @@ bool ObjectCache::store(llvm::StringRef key, const ModuleInterface &interface,
                         llvm::StringRef object) const {
   if (llvm::sys::fs::create_directories(directory))
     return false;
-  llvm::SmallString<128> base(directory);
-  llvm::sys::path::append(base, key);
+  llvm::SmallString<128> base = entryPath(directory, key);
   llvm::json::Object entry{{"bytes", static_cast<int64_t>(object.size())},
                            {"sha256", hashOf(interface.toJSON(), object)},
                            {"interface", interface.toJSON()}};
   std::string text;
   llvm::raw_string_ostream(text) << llvm::json::Value(std::move(entry));
-  return write((base + ".o").str(), object) &&
-         write((base + ".json").str(), text);
+  bool written =
+      write((base + ".o").str(), object) && write((base + ".json").str(), text);
+  // Looks at the folder once in twenty minutes only, unless told otherwise.
+  llvm::pruneCache(directory, policy);
+  return written;
 }

@@ -36,7 +36,9 @@ public:
                               "results are the same)"),
                llvm::cl::sub(command), llvm::cl::cat(category)),
         noCache("no-cache",
-                llvm::cl::desc("Compile anew, leave the cache alone"),
+                llvm::cl::desc("Compile anew, leave the cache of compiled "
+                               "code alone ($CQ_CACHE_POLICY bounds it: "
+                               "cache_size_bytes=512m:prune_after=720h)"),
                 llvm::cl::sub(command), llvm::cl::cat(category)),
         target("target",
                llvm::cl::desc("cuda: run on an NVIDIA GPU (default: the CPU)"),

@@ -27,6 +27,9 @@ struct ExecutionOptions {
   std::string activation; ///< of packed products: int8, f32; empty: as written
   bool useCache = true;
   std::string cacheDir; ///< empty: `objects` in cacheFolder() (CacheFile.h)
+  /// How much the cache may hold and how long (ObjectCache::parsePolicy);
+  /// empty: $CQ_CACHE_POLICY, or 512 MiB for 30 days.
+  std::string cachePolicy;
   /// Public functions to compile, as in cq-keep-functions; empty: all.
   std::vector<std::string> functions;
   /// Passes that run before anything else (cq-observe …), the interface is that

@@ -9,7 +9,8 @@
 // One entry is two files, <key>.o and <key>.json, written under temporary names
 // and renamed, the JSON last: an entry without it does not exist. The JSON
 // holds length and SHA-256 of the object; an entry that does not match is
-// ignored.
+// ignored. Names begin with `llvmcache-`, as LLVM's pruneCache wants them: it
+// removes what was not used for long, and keeps the folder below a size.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,6 +18,8 @@
 #define CQ_EXECUTION_OBJECTCACHE_H
 
 #include "cq/Execution/ModuleInterface.h"
+#include "llvm/Support/CachePruning.h"
+#include "llvm/Support/Error.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <memory>
 
@@ -30,7 +33,14 @@ struct CachedObject {
 class ObjectCache {
 public:
   /// `directory` as in ExecutionOptions::cacheDir.
-  explicit ObjectCache(llvm::StringRef directory);
+  explicit ObjectCache(llvm::StringRef directory,
+                       llvm::CachePruningPolicy policy = defaultPolicy());
+  /// 512 MiB, 30 days.
+  static llvm::CachePruningPolicy defaultPolicy();
+  /// In LLVM's words (`cache_size_bytes=1g:prune_after=720h`); what `text` does
+  /// not name is as above.
+  static llvm::Expected<llvm::CachePruningPolicy>
+  parsePolicy(llvm::StringRef text);
 
   llvm::StringRef getDirectory() const { return directory; }
   /// Hex SHA-256 over everything that code depends on: `source`, `options` and
@@ -45,6 +55,7 @@ public:
 
 private:
   std::string directory;
+  llvm::CachePruningPolicy policy;
 };
 
 } // namespace mlir::cq

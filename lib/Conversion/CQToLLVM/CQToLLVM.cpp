@@ -8,6 +8,7 @@
 
 #include "cq/Conversion/CQToLLVM/CQToLLVM.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -27,6 +28,12 @@ static Value cast(ImplicitLocOpBuilder &b, Value value, Type type) {
   if (value.getType() == type)
     return value;
   return UnrealizedConversionCastOp::create(b, type, value).getResult(0);
+}
+
+/// Whether a memref is its address: everything else is in its type.
+static bool isPointer(Type type) {
+  auto memref = dyn_cast<MemRefType>(type);
+  return memref && memref.hasStaticShape() && memref.getLayout().isIdentity();
 }
 
 namespace {
@@ -55,14 +62,16 @@ struct ConvertCQToLLVMPass
     auto pointer = LLVM::LLVMPointerType::get(&getContext());
     SmallVector<Type> fields;
     for (Value operand : launch.getArgs()) {
-      Type field = converter.convertType(operand.getType());
+      Type field = isPointer(operand.getType())
+                       ? pointer
+                       : converter.convertType(operand.getType());
       if (!field)
         return launch.emitError() << "operand of type " << operand.getType()
                                   << " cannot be passed to a kernel";
       fields.push_back(field);
     }
     auto structure = LLVM::LLVMStructType::getLiteral(&getContext(), fields);
-    FailureOr<func::FuncOp> thunk = getThunk(launch, structure);
+    FailureOr<func::FuncOp> thunk = getThunk(launch, structure, converter);
     if (failed(thunk))
       return failure();
 
@@ -77,7 +86,15 @@ struct ConvertCQToLLVMPass
       Value field = LLVM::GEPOp::create(
           b, pointer, structure, context,
           ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(i)});
-      LLVM::StoreOp::create(b, ::cast(b, operand, fields[i]), field);
+      Value stored;
+      if (isPointer(operand.getType()))
+        stored =
+            MemRefDescriptor(
+                ::cast(b, operand, converter.convertType(operand.getType())))
+                .alignedPtr(b, b.getLoc());
+      else
+        stored = ::cast(b, operand, fields[i]);
+      LLVM::StoreOp::create(b, stored, field);
     }
     auto type =
         b.getFunctionType({pointer, b.getI64Type(), b.getI64Type()}, {});
@@ -182,7 +199,8 @@ struct ConvertCQToLLVMPass
   }
 
   FailureOr<func::FuncOp> getThunk(LaunchOp launch,
-                                   LLVM::LLVMStructType structure) {
+                                   LLVM::LLVMStructType structure,
+                                   LLVMTypeConverter &converter) {
     ModuleOp module = getOperation();
     auto kernel = module.lookupSymbol<func::FuncOp>(launch.getKernelAttr());
     if (!kernel)
@@ -206,7 +224,11 @@ struct ConvertCQToLLVMPass
           b, pointer, structure, body->getArgument(0),
           ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(i)});
       Value value = LLVM::LoadOp::create(b, field, address);
-      arguments.push_back(::cast(b, value, kernel.getArgumentTypes()[i]));
+      Type type = kernel.getArgumentTypes()[i];
+      if (isPointer(type))
+        value = MemRefDescriptor::fromStaticShape(
+            b, b.getLoc(), converter, cast<MemRefType>(type), value);
+      arguments.push_back(::cast(b, value, type));
     }
     for (unsigned i : {1, 2})
       arguments.push_back(arith::IndexCastOp::create(b, b.getIndexType(),

@@ -163,6 +163,21 @@ TEST_F(CompiledModuleTest, DamagedEntriesAreCompiledAgain) {
     }
 }
 
+TEST_F(CompiledModuleTest, TheCacheIsPruned) {
+  ASSERT_TRUE(compile()) << error;
+  EXPECT_EQ(files(".o").size(), 1u);
+  // Room for less than one entry, and look every time.
+  options.cachePolicy = "cache_size_bytes=1k:prune_interval=0s";
+  options.parallel = false;
+  auto module = compile();
+  ASSERT_TRUE(module) << error;
+  run(*module);
+  EXPECT_EQ(files(".o").size(), 0u);
+  options.cachePolicy = "cache_size_bytes=much";
+  EXPECT_FALSE(compile());
+  EXPECT_NE(error.find("cache_size_bytes=1g"), std::string::npos) << error;
+}
+
 TEST_F(CompiledModuleTest, UnwritableCacheIsNoError) {
   options.cacheDir = "/proc/cq";
   auto module = compile();

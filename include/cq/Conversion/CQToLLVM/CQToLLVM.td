@@ -15,7 +15,8 @@ def ConvertCQToLLVM : Pass<"convert-cq-to-llvm", "::mlir::ModuleOp"> {
   let summary = "cq.launch and cq.observe to calls of the runtime";
   let description = [{
     The operands of a launch go into a struct on the stack, in the form that the
-    LLVM conversion gives them (memrefs as descriptors). One thunk a kernel,
+    LLVM conversion gives them (memrefs as descriptors, those of
+    static shape and identity layout as addresses). One thunk a kernel,
     `@<kernel>_thunk(!llvm.ptr, i64, i64)`, takes them out again and calls the
     kernel. An observation becomes a call of `cq_observe` with the addresses and
     sizes of its operands. Runs before memref and func are converted: what it leaves are casts
