@@ -1,5 +1,4 @@
-//===- DecodingChain.cpp - What constants become in front of a product
-//-----===//
+//===- DecodingChain.cpp - What constants become on their way -------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -20,8 +19,9 @@ using namespace mlir;
 using namespace mlir::cq;
 using Kind = DecodedNumbers::Kind;
 
-/// Chains of front ends are short; what is deeper is no decoding.
-constexpr unsigned kMaxDepth = 32;
+/// Chains of front ends have some ten ops. Uses are counted, not ops: thirty
+/// sums of a value with itself are a billion uses of the first.
+constexpr unsigned kMaxUses = 256;
 
 //===----------------------------------------------------------------------===//
 // Which values
@@ -56,24 +56,27 @@ static bool isLeaf(Value value) {
                          ml_program::GlobalLoadConstOp>(op);
 }
 
-static bool walkChain(Value value, bool &converts, unsigned depth) {
+static bool walkChain(Value value, bool &converts, unsigned &uses) {
   value = lookThrough(value);
+  if (++uses > kMaxUses)
+    return false;
   if (isLeaf(value))
     return true;
   linalg::LinalgOp op = getElementwise(value);
-  if (!op || depth == kMaxDepth)
+  if (!op)
     return false;
   converts |= llvm::any_of(*op.getBlock(), [](Operation &inner) {
     return isa<arith::SIToFPOp, arith::UIToFPOp>(inner);
   });
   return llvm::all_of(op.getDpsInputs(), [&](Value input) {
-    return walkChain(input, converts, depth + 1);
+    return walkChain(input, converts, uses);
   });
 }
 
 bool cq::isDecodingChain(Value value) {
   bool converts = false;
-  return !isLeaf(value) && walkChain(value, converts, 0) && converts;
+  unsigned uses = 0;
+  return !isLeaf(value) && walkChain(value, converts, uses) && converts;
 }
 
 //===----------------------------------------------------------------------===//
@@ -409,21 +412,21 @@ class ChainEvaluator {
 public:
   ChainEvaluator(const SymbolTable &symbols, const ParameterArchive *archive)
       : symbols(symbols), archive(archive) {}
-  llvm::Expected<DecodedNumbers> evaluate(Value value, unsigned depth);
+  llvm::Expected<DecodedNumbers> evaluate(Value value);
 
 private:
-  llvm::Expected<DecodedNumbers> evaluate(linalg::LinalgOp op, unsigned depth);
+  llvm::Expected<DecodedNumbers> evaluate(linalg::LinalgOp op);
+  unsigned uses = 0;
   const SymbolTable &symbols;
   const ParameterArchive *archive;
 };
 } // namespace
 
-llvm::Expected<DecodedNumbers> ChainEvaluator::evaluate(linalg::LinalgOp op,
-                                                        unsigned depth) {
+llvm::Expected<DecodedNumbers> ChainEvaluator::evaluate(linalg::LinalgOp op) {
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
   std::vector<DecodedNumbers> inputs;
   for (Value input : op.getDpsInputs()) {
-    auto numbers = evaluate(input, depth + 1);
+    auto numbers = evaluate(input);
     if (!numbers)
       return numbers.takeError();
     inputs.push_back(std::move(*numbers));
@@ -466,8 +469,7 @@ llvm::Expected<DecodedNumbers> ChainEvaluator::evaluate(linalg::LinalgOp op,
   return result;
 }
 
-llvm::Expected<DecodedNumbers> ChainEvaluator::evaluate(Value value,
-                                                        unsigned depth) {
+llvm::Expected<DecodedNumbers> ChainEvaluator::evaluate(Value value) {
   value = lookThrough(value);
   auto type = dyn_cast<RankedTensorType>(value.getType());
   if (!type || !type.hasStaticShape() || type.getNumElements() == 0 ||
@@ -478,15 +480,15 @@ llvm::Expected<DecodedNumbers> ChainEvaluator::evaluate(Value value,
                ? readScales(value, symbols, archive)
                : readCodes(value, /*isSigned=*/false, symbols, archive);
   linalg::LinalgOp op = getElementwise(value);
-  if (!op || depth == kMaxDepth)
+  if (!op || ++uses > kMaxUses)
     return fail("it is not decoded from constants or globals");
-  return evaluate(op, depth);
+  return evaluate(op);
 }
 
 llvm::Expected<DecodedNumbers>
 cq::evaluateDecodingChain(Value value, const SymbolTable &symbols,
                           const ParameterArchive *archive) {
-  auto numbers = ChainEvaluator(symbols, archive).evaluate(value, 0);
+  auto numbers = ChainEvaluator(symbols, archive).evaluate(value);
   if (numbers && numbers->kind == Kind::Level && numbers->scales.empty())
     numbers->scales.assign(numbers->codes.size(), 1.0f);
   return numbers;
