@@ -147,6 +147,8 @@ run_fuzzers() {
   step "building the fuzzers" cmake --build "$folder" --target CQFuzzers
   step "making seeds" /usr/bin/python3 "$CQ_ROOT/test/fuzz/make-seeds.py" "$folder/seeds" \
     "$CQ_BUILD/bin/cq" "$CQ_BUILD/bin/cq-opt"
+  # What earlier runs found worth keeping, and what this machine's runs add to it.
+  [ -d "$folder/corpus" ] || tar -C "$folder" -xJf "$CQ_ROOT/test/fuzz/corpus.tar.xz"
   for kind in model index packed irpa plan measurements statistics imatrix tokenizer module; do
     case $kind in
     model | irpa | statistics | imatrix | tokenizer) dictionary=binary ;;

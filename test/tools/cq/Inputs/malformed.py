@@ -117,10 +117,35 @@ PACKED = [
     ("GPTQ: codes as floats", lambda t, n: t.update({"m.qweight": n.zeros((4, 32), n.float32)})),
 ]
 
+DESCRIPTION = json.dumps({"version": 1})
+STATISTICS = [
+    ("statistics: no description", safetensors({"a": entry([1], 0, 4)}, bytes(4))),
+    ("statistics: no checksums", safetensors({"__metadata__": {"cq.statistics": DESCRIPTION}, "a": entry([1], 0, 4)}, bytes(4))),
+    ("statistics: another checksum", safetensors(
+        {"__metadata__": {"cq.statistics": DESCRIPTION}, "checksums": entry([1], 0, 8, "I64")}, bytes(8))),
+]
 
-def show(what, path):
-    result = subprocess.run([cq, "inspect", os.path.relpath(path, folder)], cwd=folder,
-                            capture_output=True, text=True, timeout=60)
+
+def vocabulary(**model):
+    return json.dumps({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [], **model},
+                       "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}}).encode()
+
+
+TOKENIZERS = [
+    ("tokenizer: an id of 2^62", vocabulary(vocab={"a": 1 << 62})),
+    ("tokenizer: a merge of no tokens", vocabulary(merges=["a c"])),
+    ("tokenizer: another kind", vocabulary(type="WordPiece")),
+    ("tokenizer: 100,000 nested brackets", b'{"model":' + b"[" * 100000),
+    ("tokenizer: 2^30 tokens in GGUF", gguf(pairs=string("tokenizer.ggml.model") + struct.pack("<I", 8) + string("llama")
+                                           + string("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 1 << 30), pair_count=2)),
+    ("tokenizer: a token of 2^31 bytes in llama2.c", struct.pack("<Ifi", 5, 0, (1 << 31) - 1) + b"abc"),
+]
+
+
+def show(what, path, *command):
+    name = os.path.relpath(path, folder)
+    command = [part.replace("FILE", name) for part in command] or ["inspect", name]
+    result = subprocess.run([cq, *command], cwd=folder, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1, (what, result)
     sentence = result.stderr.replace("cq: error: ", "").strip()
     assert "\n" not in sentence, (what, sentence)
@@ -134,3 +159,19 @@ for name, what, data in CASES:
     show(what, path)
 for what, change in PACKED:
     show(what, packed(change))
+for what, data in STATISTICS:
+    path = os.path.join(folder, "x.stats")
+    with open(path, "wb") as file:
+        file.write(data)
+    show(what, path, "stats", "show", "FILE")
+checkpoints["layers"].__globals__.update(WIDTH=64, HIDDEN=64, BLOCKS=1, HEADS=2, KV=1, VOCABULARY=8)
+random = checkpoints["numpy"].random.default_rng(1)
+tensors = checkpoints["others"](random, "float32")
+for name, n, k in checkpoints["layers"]():
+    tensors[name + ".weight"] = random.normal(0, 1, (n, k)).astype("float32")
+checkpoints["save"](os.path.join(folder, "plain"), tensors)
+for what, data in TOKENIZERS:
+    path = os.path.join(folder, "x.bin" if "llama2.c" in what else "x.gguf" if "GGUF" in what else "x.json")
+    with open(path, "wb") as file:
+        file.write(data)
+    show(what, path, "import", "plain", "--tokenizer=FILE", "-o", "plain.mlir")
