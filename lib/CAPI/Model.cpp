@@ -89,7 +89,7 @@ static llvm::Error checkTokens(CqModel model, const int32_t *tokens,
   return llvm::Error::success();
 }
 
-/// Hidden states of tokens that the model takes.
+/// Hidden states [tokens, width] of tokens that the model takes.
 static llvm::Expected<std::vector<float>>
 forward(LanguageModel &model, llvm::ArrayRef<int32_t> tokens) {
   std::vector<float> hidden(tokens.size() * model.width());
@@ -98,14 +98,22 @@ forward(LanguageModel &model, llvm::ArrayRef<int32_t> tokens) {
   return hidden;
 }
 
+/// The same for a caller's arguments, who wants `logits` of them.
+static llvm::Expected<std::vector<float>> forward(CqModel model,
+                                                  const int32_t *tokens,
+                                                  size_t count,
+                                                  const float *logits) {
+  if (llvm::Error error = checkTokens(model, tokens, count))
+    return std::move(error);
+  if (llvm::Error error = needs(logits, "logits"))
+    return std::move(error);
+  return forward(*model->model, llvm::ArrayRef(tokens, count));
+}
+
 int cqModelPrefill(CqModel model, const int32_t *tokens, size_t count,
                    float *logits) {
   return guardStatus([&]() -> llvm::Error {
-    if (llvm::Error error = checkTokens(model, tokens, count))
-      return error;
-    if (llvm::Error error = needs(logits, "logits"))
-      return error;
-    auto hidden = forward(*model->model, llvm::ArrayRef(tokens, count));
+    auto hidden = forward(model, tokens, count, logits);
     if (!hidden)
       return hidden.takeError();
     return model->model->logits(
@@ -120,11 +128,7 @@ int cqModelDecode(CqModel model, int32_t token, float *logits) {
 int cqModelScore(CqModel model, const int32_t *tokens, size_t count,
                  float *logits) {
   return guardStatus([&]() -> llvm::Error {
-    if (llvm::Error error = checkTokens(model, tokens, count))
-      return error;
-    if (llvm::Error error = needs(logits, "logits"))
-      return error;
-    auto hidden = forward(*model->model, llvm::ArrayRef(tokens, count));
+    auto hidden = forward(model, tokens, count, logits);
     if (!hidden)
       return hidden.takeError();
     return model->model->logits(hidden->data(), static_cast<int64_t>(count),

@@ -181,48 +181,56 @@ static void unpackPanel(unsigned bits, const uint8_t *packed, int64_t k,
 // Segments
 //===----------------------------------------------------------------------===//
 
-void Layout::pack(const uint8_t *codes, int64_t n, int64_t k,
-                  uint8_t *packed) const {
-  for (const RowSegment &segment : segments) {
-    if (kind == LayoutKind::Linear) {
-      for (int64_t row = 0; row < segment.rows; ++row) {
-        packLinearRow(segment.bits, codes, k, packed);
-        codes += k;
-        packed += rowBytes(k, segment.bits);
-      }
-      continue;
-    }
-    for (int64_t row = 0; row < segment.rows; row += 16) {
-      int64_t rows = std::min<int64_t>(16, segment.rows - row);
-      if (kind == LayoutKind::MmaFragment)
-        detail::packFragmentTile(segment.bits, codes, k, rows, packed);
-      else
-        packPanel(segment.bits, codes, k, rows, packed);
-      codes += rows * k;
-      packed += panelBytes(k, segment.bits);
+/// Calls tile(segment bits, rows, first code, first byte) for every row
+/// (linear) or panel of up to 16 rows, in the order in which they are stored.
+static void forEachTile(
+    const Layout &layout, int64_t k,
+    llvm::function_ref<void(unsigned, int64_t, int64_t, int64_t)> tile) {
+  int64_t code = 0, byte = 0;
+  bool linear = layout.kind == LayoutKind::Linear;
+  for (const RowSegment &segment : layout.segments) {
+    int64_t tileRows = linear ? 1 : 16;
+    int64_t tileBytes = linear ? layout.rowBytes(k, segment.bits)
+                               : layout.panelBytes(k, segment.bits);
+    for (int64_t row = 0; row < segment.rows; row += tileRows) {
+      int64_t rows = std::min(tileRows, segment.rows - row);
+      tile(segment.bits, rows, code, byte);
+      code += rows * k;
+      byte += tileBytes;
     }
   }
 }
 
+void Layout::pack(const uint8_t *codes, int64_t n, int64_t k,
+                  uint8_t *packed) const {
+  forEachTile(*this, k,
+              [&](unsigned bits, int64_t rows, int64_t code, int64_t byte) {
+                const uint8_t *from = codes + code;
+                uint8_t *to = packed + byte;
+                switch (kind) {
+                case LayoutKind::Linear:
+                  return packLinearRow(bits, from, k, to);
+                case LayoutKind::Panel16:
+                  return packPanel(bits, from, k, rows, to);
+                case LayoutKind::MmaFragment:
+                  return detail::packFragmentTile(bits, from, k, rows, to);
+                }
+              });
+}
+
 void Layout::unpack(const uint8_t *packed, int64_t n, int64_t k,
                     uint8_t *codes) const {
-  for (const RowSegment &segment : segments) {
-    if (kind == LayoutKind::Linear) {
-      for (int64_t row = 0; row < segment.rows; ++row) {
-        unpackLinearRow(segment.bits, packed, k, codes);
-        codes += k;
-        packed += rowBytes(k, segment.bits);
-      }
-      continue;
-    }
-    for (int64_t row = 0; row < segment.rows; row += 16) {
-      int64_t rows = std::min<int64_t>(16, segment.rows - row);
-      if (kind == LayoutKind::MmaFragment)
-        detail::unpackFragmentTile(segment.bits, packed, k, rows, codes);
-      else
-        unpackPanel(segment.bits, packed, k, rows, codes);
-      codes += rows * k;
-      packed += panelBytes(k, segment.bits);
-    }
-  }
+  forEachTile(*this, k,
+              [&](unsigned bits, int64_t rows, int64_t code, int64_t byte) {
+                const uint8_t *from = packed + byte;
+                uint8_t *to = codes + code;
+                switch (kind) {
+                case LayoutKind::Linear:
+                  return unpackLinearRow(bits, from, k, to);
+                case LayoutKind::Panel16:
+                  return unpackPanel(bits, from, k, rows, to);
+                case LayoutKind::MmaFragment:
+                  return detail::unpackFragmentTile(bits, from, k, rows, to);
+                }
+              });
 }
