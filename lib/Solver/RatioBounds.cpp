@@ -21,233 +21,15 @@
 
 #include "RatioBounds.h"
 #include "BlockEnumerator.h"
+#include "RatioLocalSearch.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cmath>
-#include <random>
 
 using namespace mlir::cq;
 
 static constexpr double infinity = std::numeric_limits<double>::infinity();
 
 namespace {
-
-/// Value and cost of one assignment under changes of single nodes.
-class Neighbourhood {
-public:
-  explicit Neighbourhood(const RatioModel &model) : model(model) {
-    for (const RatioNode &node : model.nodes)
-      starts.push_back(starts.back() + node.choices.size());
-    adjacent.resize(model.nodes.size());
-    for (auto [index, pair] : llvm::enumerate(model.pairs)) {
-      adjacent[pair.a].push_back(index);
-      adjacent[pair.b].push_back(index);
-    }
-    between.assign(model.nodes.size() * model.nodes.size(), ~0u);
-    for (auto [index, pair] : llvm::enumerate(model.pairs))
-      between[pair.a * model.nodes.size() + pair.b] =
-          between[pair.b * model.nodes.size() + pair.a] = index;
-  }
-
-  void set(llvm::ArrayRef<unsigned> to) {
-    choices.assign(to.begin(), to.end());
-    cost = 0;
-    for (auto [node, x] : llvm::zip_equal(model.nodes, choices))
-      cost += node.costs[x];
-    // [node's choice] → loss and interactions with what the others chose.
-    sums.clear();
-    for (const RatioNode &node : model.nodes)
-      llvm::append_range(sums, node.losses);
-    for (unsigned i = 0; i < choices.size(); ++i)
-      spread(i, choices[i], 1);
-  }
-  void move(unsigned node, unsigned to) {
-    cost +=
-        model.nodes[node].costs[to] - model.nodes[node].costs[choices[node]];
-    spread(node, choices[node], -1);
-    choices[node] = to;
-    spread(node, to, 1);
-  }
-  double value(llvm::ArrayRef<unsigned> of) const {
-    double sum = 0;
-    for (auto [node, x] : llvm::zip_equal(model.nodes, of))
-      sum += node.losses[x];
-    for (const RatioPair &pair : model.pairs)
-      sum += pair.values[of[pair.a] * model.nodes[pair.b].choices.size() +
-                         of[pair.b]];
-    return sum;
-  }
-  /// Change of the value if the node alone moved.
-  double gain(unsigned node, unsigned to) const {
-    return sums[starts[node] + to] - sums[starts[node] + choices[node]];
-  }
-  /// What moves of two nodes add to the sum of their gains.
-  double cross(unsigned a, unsigned x, unsigned b, unsigned y) const {
-    unsigned index = between[a * model.nodes.size() + b];
-    if (index == ~0u)
-      return 0;
-    const RatioPair &pair = model.pairs[index];
-    if (pair.a != a) {
-      std::swap(a, b);
-      std::swap(x, y);
-    }
-    size_t columns = model.nodes[b].choices.size();
-    const double *now = &pair.values[choices[a] * columns];
-    const double *then = &pair.values[x * columns];
-    return then[y] - then[choices[b]] - now[y] + now[choices[b]];
-  }
-
-  const RatioModel &model;
-  std::vector<unsigned> choices;
-  int64_t cost = 0;
-
-private:
-  void spread(unsigned node, unsigned choice, double sign) {
-    for (unsigned index : adjacent[node]) {
-      const RatioPair &pair = model.pairs[index];
-      size_t columns = model.nodes[pair.b].choices.size();
-      if (pair.a == node)
-        for (size_t y = 0; y < columns; ++y)
-          sums[starts[pair.b] + y] += sign * pair.values[choice * columns + y];
-      else
-        for (size_t x = 0; x < model.nodes[pair.a].choices.size(); ++x)
-          sums[starts[pair.a] + x] += sign * pair.values[x * columns + choice];
-    }
-  }
-
-  std::vector<size_t> starts = {0};
-  std::vector<std::vector<unsigned>> adjacent; ///< pairs of a node
-  std::vector<unsigned> between;               ///< pair of two nodes
-  std::vector<double> sums;
-};
-
-/// Cheaper choices, the least harm a byte first, until the capacity holds.
-void repair(Neighbourhood &at, int64_t capacity) {
-  while (at.cost > capacity) {
-    double best = infinity;
-    unsigned node = 0, to = 0;
-    for (unsigned i = 0; i < at.choices.size(); ++i) {
-      const std::vector<int64_t> &costs = at.model.nodes[i].costs;
-      for (unsigned x = 0; x < costs.size(); ++x) {
-        int64_t saved = costs[at.choices[i]] - costs[x];
-        if (saved <= 0)
-          continue;
-        // No more than is needed counts as saved.
-        double useful = std::min<int64_t>(saved, at.cost - capacity);
-        double harm = at.gain(i, x);
-        double ratio = harm > 0 ? harm / useful : harm * useful;
-        if (ratio < best) {
-          best = ratio;
-          node = i;
-          to = x;
-        }
-      }
-    }
-    if (best == infinity)
-      return; // all at their cheapest
-    at.move(node, to);
-  }
-}
-
-bool moveOne(Neighbourhood &at, int64_t capacity, double least) {
-  double best = -least;
-  unsigned node = ~0u, to = 0;
-  for (unsigned i = 0; i < at.choices.size(); ++i) {
-    const std::vector<int64_t> &costs = at.model.nodes[i].costs;
-    for (unsigned x = 0; x < costs.size(); ++x)
-      if (at.cost - costs[at.choices[i]] + costs[x] <= capacity &&
-          at.gain(i, x) < best) {
-        best = at.gain(i, x);
-        node = i;
-        to = x;
-      }
-  }
-  if (node == ~0u)
-    return false;
-  at.move(node, to);
-  return true;
-}
-
-/// The first best partner of every node in turn.
-bool moveTwo(Neighbourhood &at, int64_t capacity, double least) {
-  bool moved = false;
-  for (unsigned i = 0; i < at.choices.size(); ++i) {
-    double best = -least;
-    unsigned toI = 0, j = ~0u, toJ = 0;
-    const std::vector<int64_t> &costsI = at.model.nodes[i].costs;
-    for (unsigned x = 0; x < costsI.size(); ++x) {
-      if (x == at.choices[i])
-        continue;
-      int64_t left = capacity - at.cost + costsI[at.choices[i]] - costsI[x];
-      double gainI = at.gain(i, x);
-      for (unsigned k = i + 1; k < at.choices.size(); ++k) {
-        const std::vector<int64_t> &costs = at.model.nodes[k].costs;
-        for (unsigned y = 0; y < costs.size(); ++y) {
-          if (y == at.choices[k] || costs[y] - costs[at.choices[k]] > left)
-            continue;
-          double gain = gainI + at.gain(k, y) + at.cross(i, x, k, y);
-          if (gain < best) {
-            best = gain;
-            toI = x;
-            j = k;
-            toJ = y;
-          }
-        }
-      }
-    }
-    if (j == ~0u)
-      continue;
-    at.move(i, toI);
-    at.move(j, toJ);
-    moved = true;
-  }
-  return moved;
-}
-
-/// Smaller gains than this may be rounding, and would go on for ever.
-double leastGain(const RatioModel &model) {
-  double magnitude = 0;
-  for (const RatioNode &node : model.nodes)
-    for (double loss : node.losses)
-      magnitude = std::max(magnitude, std::fabs(loss));
-  for (const RatioPair &pair : model.pairs)
-    for (double value : pair.values)
-      magnitude = std::max(magnitude, std::fabs(value));
-  return 1e-10 * magnitude;
-}
-
-void improve(Neighbourhood &at, int64_t capacity, double least, bool pairs) {
-  for (int round = 0; round < 200; ++round) {
-    while (moveOne(at, capacity, least))
-      ;
-    if (!pairs || !moveTwo(at, capacity, least))
-      break;
-  }
-}
-
-/// From the best answer, some nodes changed at random (a fixed seed), repaired
-/// and improved again; better ones stay.
-void kick(const RatioModel &model, int64_t capacity, double least,
-          Neighbourhood &at, std::vector<unsigned> &best) {
-  double variables = 0;
-  for (const RatioNode &node : model.nodes)
-    variables += static_cast<double>(node.choices.size());
-  int kicks = std::clamp(2e7 / (variables * variables), 4.0, 200.0);
-  std::mt19937_64 random(0);
-  for (int i = 0; i < kicks; ++i) {
-    at.set(best);
-    for (int j = 0; j < 4; ++j) {
-      unsigned node = random() % model.nodes.size();
-      at.move(node, random() % model.nodes[node].choices.size());
-    }
-    double before = at.value(best);
-    repair(at, capacity);
-    if (at.cost > capacity)
-      continue;
-    improve(at, capacity, least, true);
-    if (at.value(at.choices) < before - least)
-      best = at.choices;
-  }
-}
 
 class DualBound {
 public:
@@ -483,32 +265,22 @@ private:
 
 } // namespace
 
-void mlir::cq::improveLocally(const RatioModel &model, int64_t capacity,
-                              std::vector<unsigned> &choices) {
-  Neighbourhood at(model);
-  at.set(choices);
-  improve(at, capacity, leastGain(model), true);
-  choices = at.choices;
-}
-
 RatioSolution mlir::cq::boundAndRepair(const RatioProblem &problem,
                                        const RatioModel &model) {
   int64_t capacity = problem.budget - problem.offset;
-  double least = leastGain(model);
   RatioSolution best;
   best.value = infinity;
   std::vector<unsigned> bestNodes;
-  Neighbourhood at(model);
+  RatioLocalSearch search(model);
   auto offer = [&](llvm::ArrayRef<unsigned> choices, bool thorough) {
-    at.set(choices);
-    repair(at, capacity);
-    if (at.cost > capacity)
+    search.set(choices);
+    if (!search.repair(capacity))
       return;
-    improve(at, capacity, least, thorough);
-    RatioSolution solution = model.finish(problem, at.choices);
+    search.improve(capacity, thorough);
+    RatioSolution solution = model.finish(problem, search.current());
     if (solution.value < best.value) {
       best = std::move(solution);
-      bestNodes = at.choices;
+      bestNodes = search.current().vec();
     }
   };
 
@@ -567,7 +339,7 @@ RatioSolution mlir::cq::boundAndRepair(const RatioProblem &problem,
       offer(nodeChoices, false);
     }));
   }
-  kick(model, capacity, least, at, bestNodes);
+  search.kick(capacity, bestNodes);
   best = model.finish(problem, bestNodes);
   best.bound = std::min(bound, best.value);
   best.price = price;

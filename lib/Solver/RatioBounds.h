@@ -18,11 +18,6 @@ namespace mlir::cq {
 RatioSolution boundAndRepair(const RatioProblem &problem,
                              const RatioModel &model);
 
-/// The best of the moves of one node, and of two at once, that keep the
-/// capacity, until none helps. `choices` of the nodes must fit.
-void improveLocally(const RatioModel &model, int64_t capacity,
-                    std::vector<unsigned> &choices);
-
 } // namespace mlir::cq
 
 #endif // CQ_LIB_SOLVER_RATIOBOUNDS_H
