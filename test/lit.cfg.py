@@ -65,7 +65,7 @@ if subprocess.run([config.python_executable, "-c", "import numpy"], capture_outp
     config.available_features.add("numpy")
 # Packages of other people's formats: scripts/test puts them into CQ_PEERS.
 peers = os.environ.get("CQ_PEERS", "")
-for package in ("gguf", "safetensors", "tokenizers", "compressed_tensors"):
+for package in ("gguf", "safetensors", "tokenizers"):
     if subprocess.run([config.python_executable, "-c", f"import {package}"], capture_output=True,
                       env=dict(os.environ, PYTHONPATH=peers)).returncode == 0:
         config.available_features.add(package.replace("_", "-") + "-package")
@@ -102,8 +102,14 @@ finds_torch_mlir = "import importlib.util as u, sys; sys.exit(not (u.find_spec('
 if os.path.exists(os.path.join(torch_mlir, "bin", "python")) and subprocess.run(
         [os.path.join(torch_mlir, "bin", "python"), "-c", finds_torch_mlir]).returncode == 0:
     config.available_features.add("torch-mlir")
-config.substitutions.append(("%torch_mlir_python",
-                             f"env LD_LIBRARY_PATH={torch_mlir}/stubs {torch_mlir}/bin/python"))
+torch_mlir_python = f"env LD_LIBRARY_PATH={torch_mlir}/stubs {torch_mlir}/bin/python"
+config.substitutions.append(("%torch_mlir_python", torch_mlir_python))
+# compressed-tensors wants a newer PyTorch than Debian's: that environment's, and a folder of its own.
+compressed_tensors = os.environ.get("CQ_COMPRESSED_TENSORS", os.path.expanduser("~/.cache/cq/peers/compressed-tensors"))
+if "torch-mlir" in config.available_features and os.path.isdir(os.path.join(compressed_tensors, "compressed_tensors")):
+    config.available_features.add("compressed-tensors-package")
+config.substitutions.append(("%compressed_tensors_python",
+                             torch_mlir_python.replace("env ", f"env PYTHONPATH={compressed_tensors} ", 1)))
 config.environment["LLVM_LIB_DIR"] = os.path.join(config.llvm_tools_dir, "..", "lib")
 config.substitutions.append(("%iree_python", os.path.join(iree, "bin", "python")))
 config.substitutions.append(("%iree_compile", os.path.join(iree, "bin", "iree-compile")

@@ -32,7 +32,10 @@ static llvm::Expected<FileFormat> formatOf(StringRef path) {
     return FileFormat::IRPA;
   if (bytes.starts_with("24ka"))
     return FileFormat::Llama2C;
-  if (bytes.take_front(64).ltrim().starts_with("{"))
+  // The length at the head of a safetensors file can look like white space and
+  // a brace (123, 31520); below 2^56 it has a zero byte, which no JSON has.
+  if (bytes.take_front(64).ltrim().starts_with("{") &&
+      !bytes.take_front(8).contains('\0'))
     return FileFormat::SafetensorsIndex;
 
   // A safetensors header begins with '{' after its length. The same byte is the

@@ -20,21 +20,66 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/ErrorHandling.h"
 #include <csetjmp>
+#include <csignal>
+#include <dlfcn.h>
+#include <execinfo.h>
 #include <memory>
+#include <sys/time.h>
 
 using namespace mlir;
 
 /// Upstream's bytecode reader reserves memory on the word of a count and ends
 /// the process where that is too much (docs/Safety.md). Known, and not ours:
 /// back to the fuzzer, leaking what was read.
-static std::jmp_buf upstream;
+static sigjmp_buf upstream;
 static void onFatalError(void *, const char *reason, bool) {
   if (llvm::StringRef(reason).starts_with("SmallVector unable to grow"))
-    std::longjmp(upstream, 1);
+    siglongjmp(upstream, 1);
 }
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/// The same reader may not end (docs/Safety.md). After some seconds of this
+/// process: back to the fuzzer where libMLIR runs without a function of ours
+/// between it and the fuzzer; else libFuzzer's own clock will report a hang.
+static void onTimer(int) {
+  void *frames[256];
+  int count = backtrace(frames, 256);
+  Dl_info own, info;
+  if (!dladdr(reinterpret_cast<void *>(&LLVMFuzzerTestOneInput), &own))
+    return;
+  // Frame 0 is this handler's. MLIR's first frame, then no frame of ours until
+  // the fuzzer, which does not return into MLIR.
+  bool inside = false, left = false;
+  for (int i = 1; i < count; ++i) {
+    bool ours = dladdr(frames[i], &info) && info.dli_fbase == own.dli_fbase;
+    bool mlir = !ours && llvm::StringRef(info.dli_fname).contains("libMLIR");
+    if (mlir && left)
+      return;
+    inside |= mlir;
+    left |= ours && (inside || i > 2);
+  }
+  if (inside)
+    siglongjmp(upstream, 1);
+}
+
+/// Stops the clock at every way out of an input.
+namespace {
+struct Timer {
+  explicit Timer(int seconds) { set(seconds); }
+  ~Timer() { set(0); }
+  static void set(int seconds) {
+    itimerval value = {{seconds, 0}, {seconds, 0}};
+    setitimer(ITIMER_VIRTUAL, &value, nullptr);
+  }
+};
+} // namespace
 
 extern "C" int LLVMFuzzerInitialize(int *, char ***) {
   llvm::install_fatal_error_handler(onFatalError);
+  struct sigaction action = {};
+  action.sa_handler = onTimer;
+  sigaction(SIGVTALRM, &action, nullptr);
   return 0;
 }
 
@@ -45,7 +90,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       2000)
     return 0;
   auto *held = new MLIRContext(MLIRContext::Threading::DISABLED);
-  if (setjmp(upstream))
+  Timer timer(3);
+  if (sigsetjmp(upstream, /*savesigs=*/1))
     return 0;
   std::unique_ptr<MLIRContext> owner(held);
   MLIRContext &context = *held;
