@@ -35,6 +35,10 @@ struct cq_cuda {
   std::vector<std::unique_ptr<cq_cuda_module>> modules;
 };
 
+void mlir::cq::setCudaError(std::string message) {
+  lastError = std::move(message);
+}
+
 static int fail(std::string message) {
   lastError = std::move(message);
   return 1;

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 // name, parameters. All return CUresult, an int. Types by their binary form:
 // devices are ints, handles pointers, device pointers 64-bit integers.
@@ -65,6 +66,9 @@ struct CudaDriver {
 /// The driver, opened once a process; null where there is none, and then
 /// cq_cuda_error() says why.
 const CudaDriver *cudaDriver();
+
+/// What cq_cuda_error() says next, on this thread.
+void setCudaError(std::string message);
 
 } // namespace mlir::cq
 

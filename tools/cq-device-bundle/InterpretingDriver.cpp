@@ -9,7 +9,8 @@
 // A libcuda.so whose kernels run in the interpreter, so that programs that
 // drive a GPU are rehearsed with their numbers: $CQ_CUDA_DRIVER names this
 // library, $CQ_INTERPRETED_KERNELS the MLIR files (with : between them) that
-// hold the kernels as gpu.funcs. Images that are loaded are not looked at.
+// hold the kernels as gpu.funcs; with $CQ_INTERPRETED_HOPPER it says that it is
+// of architecture 90, not 80. Images that are loaded are not looked at.
 // Device memory is the host's; every launch is checked against the allocation
 // it points into. Events count launches and copies on the device: each takes a
 // microsecond.
@@ -19,6 +20,7 @@
 #include "cq/GPUInterpreter/Interpreter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
@@ -95,7 +97,7 @@ EXPORT int cuInit(unsigned) {
   DialectRegistry registry;
   registry.insert<arith::ArithDialect, CQDialect, gpu::GPUDialect,
                   math::MathDialect, memref::MemRefDialect, nvgpu::NVGPUDialect,
-                  scf::SCFDialect, vector::VectorDialect>();
+                  NVVM::NVVMDialect, scf::SCFDialect, vector::VectorDialect>();
   driver.context = std::make_unique<MLIRContext>(registry);
   driver.context->allowUnregisteredDialects();
   const char *paths = std::getenv("CQ_INTERPRETED_KERNELS");
@@ -137,7 +139,8 @@ EXPORT int cuDeviceGetName(char *name, int bytes, int) {
   return 0;
 }
 EXPORT int cuDeviceGetAttribute(int *value, int attribute, int) {
-  *value = attribute == 75 ? 8 : attribute == 76 ? 0 : 1;
+  const char *nine = std::getenv("CQ_INTERPRETED_HOPPER");
+  *value = attribute == 75 ? (nine ? 9 : 8) : attribute == 76 ? 0 : 1;
   return 0;
 }
 EXPORT int cuDevicePrimaryCtxRetain(void **context, int) {

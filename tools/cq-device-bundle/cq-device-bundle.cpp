@@ -15,7 +15,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Codec/Quantizer.h"
-#include "cq/Conversion/CQToNVGPU/Kernels.h"
+#include "cq/Conversion/CQToNVGPU/Launches.h"
 #include "cq/DeviceCode/DeviceCode.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Execution/DeviceExport.h"
@@ -29,8 +29,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/ADT/StringSet.h"
-#include "llvm/ADT/StringSwitch.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
@@ -50,8 +49,9 @@ static cl::opt<bool> checksOnly("checks-only",
                                 cl::desc("No kernels for benchmarks"));
 static cl::list<std::string>
     chips("chips", cl::CommaSeparated,
-          cl::desc("Chips to compile for (default: sm_80, sm_90a); the first "
-                   "one's architecture chooses options"));
+          cl::desc("Chips to compile for (default: sm_80, sm_90a); options are "
+                   "those for sm_90 where sm_90a is among them, else those "
+                   "for the first"));
 static cl::list<std::string>
     shapes("shapes", cl::CommaSeparated, cl::value_desc("NxK,..."),
            cl::desc("Shapes to time (default: 4096x4096, 8192x8192, "
@@ -77,10 +77,31 @@ static cl::opt<int> firstToken("first-token", cl::init(1),
 static unsigned architecture = 80;
 
 namespace {
+/// Kernels that are loaded together. Warpgroup kernels have an image of their
+/// own, which only devices of architecture 90 can load.
+struct Image {
+  StringRef name;
+  OwningOpRef<ModuleOp> module;
+  gpu::GPUModuleOp kernels;
+
+  Image(StringRef name, MLIRContext &context) : name(name) {
+    OpBuilder builder(&context);
+    Location loc = builder.getUnknownLoc();
+    module = ModuleOp::create(loc);
+    builder.setInsertionPointToEnd(module->getBody());
+    kernels = gpu::GPUModuleOp::create(builder, loc, "cq_kernels");
+  }
+  size_t count() { return llvm::range_size(kernels.getOps<gpu::GPUFuncOp>()); }
+};
+
 struct Output {
   llvm::raw_ostream &cases;
-  OpBuilder &builder;
-  llvm::StringSet<> kernels;
+  Image plain, warpgroup;
+  unsigned checks = 0, benchmarks = 0;
+
+  Image &of(const nv::MatmulSpec &spec) {
+    return spec.options.family == nv::Family::Warpgroup ? warpgroup : plain;
+  }
 };
 } // namespace
 
@@ -89,58 +110,121 @@ static int fail(const Twine &message) {
   return 1;
 }
 
-static gpu::GPUFuncOp kernelOf(Output &out, const nv::MatmulSpec &spec) {
+static gpu::GPUFuncOp kernelOf(Image &image, const nv::MatmulSpec &spec) {
   // Two products may share a kernel.
-  if (!out.kernels.insert(spec.name()).second)
-    for (Operation &op : *out.builder.getInsertionBlock())
-      if (auto kernel = dyn_cast<gpu::GPUFuncOp>(op);
-          kernel && kernel.getName() == spec.name())
-        return kernel;
-  return nv::buildMatmulKernel(out.builder, out.builder.getUnknownLoc(), spec);
+  if (auto known = image.kernels.lookupSymbol<gpu::GPUFuncOp>(spec.name()))
+    return known;
+  OpBuilder builder(image.kernels->getContext());
+  builder.setInsertionPointToEnd(&image.kernels.getBodyRegion().front());
+  return nv::buildKernels(builder, builder.getUnknownLoc(), spec);
 }
 
-/// "check KERNEL gridX gridY threads shared m n k bits", then `role:bytes` of
-/// each argument.
-static void describe(Output &out, StringRef what, gpu::GPUFuncOp kernel,
-                     const nv::MatmulSpec &spec, int64_t m,
-                     ArrayRef<std::pair<StringRef, int64_t>> arguments) {
-  unsigned tokens = spec.options.tokens;
-  out.cases << what << ' ' << kernel.getName() << ' ' << spec.gridX() << ' '
-            << (m + tokens - 1) / tokens << ' ' << spec.options.threads() << ' '
-            << spec.sharedBytes() << ' ' << m << ' ' << spec.n << ' ' << spec.k
-            << ' ' << spec.scheme.bits;
-  for (auto [role, bytes] : arguments)
-    out.cases << ' ' << role << ':' << bytes;
+/// "WHAT IMAGE m n k bits", `role:bytes` of each buffer, then of each launch "|
+/// KERNEL gridX gridY gridZ threads shared" and the roles of its arguments.
+/// Inputs come first, in the order in which the file of a check has them.
+static void describe(Output &out, StringRef what, const nv::MatmulSpec &spec,
+                     int64_t m, ArrayRef<nv::ProductLaunch> launches,
+                     ArrayRef<StringRef> roles) {
+  out.cases << what << ' ' << out.of(spec).name << ' ' << m << ' ' << spec.n
+            << ' ' << spec.k << ' ' << spec.bits();
+  for (StringRef role : roles)
+    out.cases << ' ' << role << ':' << nv::bufferBytes(spec, m, role);
+  for (const nv::ProductLaunch &launch : launches) {
+    out.cases << " | " << launch.kernel;
+    for (int64_t size : launch.grid)
+      out.cases << ' ' << size;
+    out.cases << ' ' << launch.block[0] << ' ' << launch.sharedBytes;
+    for (const std::string &role : launch.arguments)
+      out.cases << ' ' << role;
+  }
   out.cases << '\n';
 }
 
+/// The buffers of some launches: inputs, then what kernels write.
+static SmallVector<StringRef> rolesOf(ArrayRef<nv::ProductLaunch> launches) {
+  SmallVector<StringRef> inputs, outputs;
+  for (const nv::ProductLaunch &launch : launches)
+    for (StringRef role : launch.arguments) {
+      bool written = role == "y" || role == "partial" || role == "packed";
+      SmallVector<StringRef> &list = written ? outputs : inputs;
+      if (role != "m" && !llvm::is_contained(list, role))
+        list.push_back(role);
+    }
+  inputs.append(outputs);
+  return inputs;
+}
+
+/// One type for all numbers of tokens that are timed, so that they share
+/// kernels.
+static int64_t maxTokens() {
+  int64_t most = 2048;
+  for (int64_t m : tokenCounts)
+    most = std::max(most, m);
+  return most;
+}
+
 static nv::MatmulSpec specOf(const Scheme &scheme, const CherrySpec &cherries,
-                             int64_t m, int64_t n, int64_t k,
-                             nv::FloatKind compute) {
+                             int64_t n, int64_t k, nv::FloatKind compute) {
   nv::MatmulSpec spec;
   spec.scheme = scheme;
   spec.layout = Layout::uniform(LayoutKind::MmaFragment, n, scheme.bits);
   spec.cherries = cherries;
   spec.n = n;
   spec.k = k;
-  spec.maxTokens = m;
+  spec.maxTokens = maxTokens();
   spec.compute = spec.x = compute;
   spec.y = nv::FloatKind::F32;
-  spec.options = nv::chooseOptions(spec, m, architecture);
   return spec;
+}
+
+/// Runs the launches in the interpreter and compares y.
+static int rehearseCheck(gpu::GPUModuleOp kernels,
+                         ArrayRef<nv::ProductLaunch> launches,
+                         llvm::StringMap<std::vector<uint8_t>> &buffers,
+                         int64_t m, ArrayRef<float> want,
+                         ArrayRef<float> bound) {
+  for (const nv::ProductLaunch &launch : launches) {
+    GPULaunch run;
+    run.grid = launch.grid;
+    run.block = launch.block;
+    run.dynamicSharedBytes = launch.sharedBytes;
+    for (StringRef role : launch.arguments) {
+      GPUArgument &argument = run.arguments.emplace_back();
+      argument.scalar = static_cast<uint64_t>(m);
+      if (role != "m")
+        argument.bytes = buffers[role];
+      // The last buffer is written, the others are read.
+      argument.uninitialised = role == launch.arguments.rbegin()[1];
+      argument.readOnly = !argument.uninitialised;
+    }
+    if (failed(runGPUKernel(kernels.lookupSymbol<gpu::GPUFuncOp>(launch.kernel),
+                            run)))
+      return fail(launch.kernel + " fails in the interpreter");
+  }
+  for (size_t i = 0; i != want.size(); ++i) {
+    float got;
+    std::memcpy(&got, buffers["y"].data() + 4 * i, 4);
+    if (!(std::fabs(got - want[i]) <= bound[i]))
+      return fail(launches.front().kernel + " gives " +
+                  Twine(std::to_string(got)) + " for y[" + Twine(i) +
+                  "], not " + Twine(std::to_string(want[i])));
+  }
+  return 0;
 }
 
 /// A small product with its numbers: x, planes, then the expected y and how far
 /// each may be off, both f32. Activations are multiples of 1/64, exact in both
 /// types.
-static int addCheck(Output &out, const Scheme &scheme,
-                    const CherrySpec &cherries, int64_t m, int64_t n, int64_t k,
-                    nv::FloatKind compute, unsigned number) {
-  nv::MatmulSpec spec = specOf(scheme, cherries, m, n, k, compute);
+static int addCheck(Output &out, const nv::MatmulSpec &spec, int64_t m) {
+  unsigned number = out.checks;
+  if (number >= checkCount)
+    return 0;
   if (std::optional<std::string> why = spec.unsupported()) {
     llvm::errs() << "skipped " << spec.name() << ": " << *why << '\n';
     return 0;
   }
+  ++out.checks;
+  int64_t n = spec.n, k = spec.k;
   std::mt19937 random(number);
   std::vector<float> w(n * k), decoded(n * k), x(m * k);
   for (float &value : w)
@@ -150,22 +234,22 @@ static int addCheck(Output &out, const Scheme &scheme,
     value = (static_cast<float>(random() % 129) - 64) / 64;
   CherryPositions positions;
   CherryPositions *used = nullptr;
-  if (cherries.form != CherryForm::None) {
+  if (spec.cherries.form != CherryForm::None) {
     llvm::Expected<CherryPositions> chosen = selectCherries(
-        w.data(), n, k, cherries, CherryCriterion::Magnitude, scheme);
+        w.data(), n, k, spec.cherries, CherryCriterion::Magnitude, spec.scheme);
     if (!chosen)
       return fail(llvm::toString(chosen.takeError()));
     positions = std::move(*chosen);
     used = &positions;
   }
   llvm::Expected<QuantizedWeight> q =
-      quantizeWeight(w.data(), n, k, scheme, QuantizerKind::RTN, used);
+      quantizeWeight(w.data(), n, k, spec.scheme, QuantizerKind::RTN, used);
   if (!q)
     return fail(llvm::toString(q.takeError()));
   dequantizeWeight(*q, used, decoded.data(), 1);
   PackedWeight packed = packWeight(*q, used, spec.layout);
   std::vector<uint8_t> xBytes(m * k * 2);
-  encodeScales(x.data(), m * k, compute, xBytes.data());
+  encodeScales(x.data(), m * k, spec.compute, xBytes.data());
 
   std::vector<float> want(m * n), bound(m * n);
   for (int64_t i = 0; i != m * n; ++i) {
@@ -179,57 +263,80 @@ static int addCheck(Output &out, const Scheme &scheme,
     bound[i] = static_cast<float>(2e-5 * size + 1e-7);
   }
 
-  gpu::GPUFuncOp kernel = kernelOf(out, spec);
-  std::vector<uint8_t> y(m * n * 4);
-  GPULaunch launch;
-  SmallVector<std::pair<StringRef, int64_t>> arguments;
+  std::vector<nv::ProductLaunch> launches =
+      nv::launchesOf(kernelOf(out.of(spec), spec), m);
+  SmallVector<StringRef> roles = rolesOf(launches);
+  llvm::StringMap<std::vector<uint8_t>> buffers;
+  buffers["x"] = xBytes;
+  buffers["codes"] = packed.codes;
+  buffers["scales"] = packed.scales;
+  buffers["zeros"] = packed.zeros;
+  buffers["cherry_columns"] = packed.cherryColumns;
+  buffers["cherry_deltas"] = packed.cherryDeltas;
   std::error_code error;
   llvm::raw_fd_ostream file(folder + "/" + std::to_string(number) + ".bin",
                             error);
   if (error)
     return fail("cannot write into '" + folder + "': " + error.message());
-  for (Attribute label : kernel->getAttrOfType<ArrayAttr>("cq.arguments")) {
-    StringRef role = cast<StringAttr>(label).getValue();
-    std::vector<uint8_t> *bytes =
-        llvm::StringSwitch<std::vector<uint8_t> *>(role)
-            .Case("x", &xBytes)
-            .Case("codes", &packed.codes)
-            .Case("scales", &packed.scales)
-            .Case("zeros", &packed.zeros)
-            .Case("cherry_columns", &packed.cherryColumns)
-            .Case("cherry_deltas", &packed.cherryDeltas)
-            .Case("y", &y)
-            .Default(nullptr);
-    GPUArgument &argument = launch.arguments.emplace_back();
-    arguments.push_back({role, bytes ? int64_t(bytes->size()) : 4});
-    argument.scalar = static_cast<uint64_t>(m);
-    if (!bytes)
-      continue;
-    argument.bytes = *bytes;
-    argument.readOnly = role != "y";
-    argument.uninitialised = role == "y";
-    if (role != "y")
-      file.write(reinterpret_cast<const char *>(bytes->data()), bytes->size());
+  for (StringRef role : roles) {
+    std::vector<uint8_t> &bytes = buffers[role];
+    file.write(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+    if (bytes.empty()) // written by a kernel
+      bytes.resize(nv::bufferBytes(spec, m, role));
+    if (int64_t(bytes.size()) != nv::bufferBytes(spec, m, role))
+      return fail("'" + role + "' of " + spec.name() + " has the wrong size");
   }
   file.write(reinterpret_cast<const char *>(want.data()), 4 * want.size());
   file.write(reinterpret_cast<const char *>(bound.data()), 4 * bound.size());
-  describe(out, ("check " + Twine(number)).str(), kernel, spec, m, arguments);
-  if (!rehearse)
-    return 0;
-  unsigned tokens = spec.options.tokens;
-  launch.grid = {spec.gridX(), (m + tokens - 1) / tokens, 1};
-  launch.block = {int64_t(spec.options.threads()), 1, 1};
-  launch.dynamicSharedBytes = spec.sharedBytes();
-  if (failed(runGPUKernel(kernel, launch)))
-    return fail(spec.name() + " fails in the interpreter");
-  for (int64_t i = 0; i != m * n; ++i) {
-    float got;
-    std::memcpy(&got, y.data() + 4 * i, 4);
-    if (!(std::fabs(got - want[i]) <= bound[i]))
-      return fail(spec.name() + " gives " + Twine(std::to_string(got)) +
-                  " for y[" + Twine(i / n) + ", " + Twine(i % n) + "], not " +
-                  Twine(std::to_string(want[i])));
-  }
+  describe(out, ("check " + Twine(number)).str(), spec, m, launches, roles);
+  return rehearse ? rehearseCheck(out.of(spec).kernels, launches, buffers, m,
+                                  want, bound)
+                  : 0;
+}
+
+/// Small products of all schemes by every family. Ragged rows and columns, but
+/// rows of x keep 16 bytes of alignment.
+static int addChecks(Output &out, bool wgmma) {
+  unsigned number = 0;
+  auto addAll = [&](const Scheme &scheme, int64_t m) -> int {
+    CherryForm form = number % 4 == 0   ? CherryForm::Slot
+                      : number % 4 == 1 ? CherryForm::Element
+                      : number % 4 == 2 ? CherryForm::Column
+                                        : CherryForm::None;
+    int64_t n = 40 + 7 * (number % 3), k = 320 + 8 * number;
+    nv::MatmulSpec spec = specOf(
+        scheme,
+        form == CherryForm::None ? CherrySpec()
+                                 : CherrySpec::fromRatio(form, 1.0 / 64, k),
+        n, k, number % 2 ? nv::FloatKind::BF16 : nv::FloatKind::F16);
+    spec.options = nv::chooseOptions(spec, m, architecture);
+    if (int result = addCheck(out, spec, m))
+      return result;
+    // Columns shared by CTAs, then warpgroups: the same product again.
+    if (m != 5) {
+      spec.options.splitK = 2;
+      if (int result = addCheck(out, spec, m))
+        return result;
+    }
+    ++number;
+    if (!wgmma || m == 5)
+      return 0;
+    spec.options = nv::chooseOptions(spec, /*tokens=*/0, 90, {true, false});
+    spec.options.tokens = m == 1 ? 64 : 128;
+    return addCheck(out, spec, m == 1 ? 70 : 33);
+  };
+  for (unsigned bits : {2u, 3u, 4u, 8u})
+    for (Grid grid : {Grid::Symmetric, Grid::Affine, Grid::HalfStep})
+      for (int64_t m : {1, 5, 33}) {
+        if (bits == 8 && grid == Grid::HalfStep)
+          continue;
+        Scheme scheme;
+        scheme.bits = bits;
+        scheme.grid = grid;
+        scheme.group = grid == Grid::Affine && m == 5 ? 32 : m == 33 ? 64 : 128;
+        if (int result = addAll(scheme, m))
+          return result;
+      }
   return 0;
 }
 
@@ -238,44 +345,36 @@ static void addCandidate(Output &out, const nv::MatmulSpec &spec, int64_t m) {
     llvm::errs() << "skipped " << spec.name() << ": " << *why << '\n';
     return;
   }
-  gpu::GPUFuncOp kernel = kernelOf(out, spec);
-  PlaneBytes bytes =
-      planeBytes(spec.n, spec.k, spec.scheme, spec.layout, spec.cherries);
-  SmallVector<std::pair<StringRef, int64_t>> arguments;
-  for (Attribute label : kernel->getAttrOfType<ArrayAttr>("cq.arguments")) {
-    StringRef role = cast<StringAttr>(label).getValue();
-    arguments.push_back({role, llvm::StringSwitch<int64_t>(role)
-                                   .Case("x", m * spec.k * 2)
-                                   .Case("codes", bytes.codes)
-                                   .Case("scales", bytes.scales)
-                                   .Case("zeros", bytes.zeros)
-                                   .Case("cherry_columns", bytes.cherryColumns)
-                                   .Case("cherry_deltas", bytes.cherryDeltas)
-                                   .Case("y", m * spec.n * 4)
-                                   .Default(4)});
-  }
-  describe(out, "bench", kernel, spec, m, arguments);
+  ++out.benchmarks;
+  std::vector<nv::ProductLaunch> launches =
+      nv::launchesOf(kernelOf(out.of(spec), spec), m);
+  describe(out, "bench", spec, m, launches, rolesOf(launches));
 }
 
+/// The chosen options, then others at even distances in the list; of each
+/// family.
 static void addBenchmark(Output &out, unsigned bits, int64_t m, int64_t n,
-                         int64_t k, const CherrySpec &cherries) {
+                         int64_t k, const CherrySpec &cherries, bool wgmma) {
   Scheme scheme;
   scheme.bits = bits;
-  nv::MatmulSpec spec = specOf(scheme, cherries, m, n, k, nv::FloatKind::F16);
-  // The chosen options, then others at even distances in the list.
-  std::vector<nv::KernelOptions> all =
-      nv::candidateOptions(spec, m, architecture);
-  size_t count =
-      std::min<size_t>(all.size(), std::max(1u, candidates.getValue()));
-  for (size_t i = 0; i != std::max<size_t>(count, 1); ++i) {
-    if (!all.empty())
+  nv::MatmulSpec spec = specOf(scheme, cherries, n, k, nv::FloatKind::F16);
+  std::vector<nv::KernelOptions> families[2];
+  for (const nv::KernelOptions &options :
+       nv::candidateOptions(spec, m, architecture, {wgmma, true}))
+    families[options.family == nv::Family::Warpgroup].push_back(options);
+  for (const auto &all : families) {
+    size_t count =
+        std::min<size_t>(all.size(), std::max(1u, candidates.getValue()));
+    for (size_t i = 0; i != count; ++i) {
       spec.options = all[i * all.size() / count];
-    addCandidate(out, spec, m);
+      addCandidate(out, spec, m);
+    }
   }
 }
 
 /// NAME.fatbin, or NAME.ptx where there is no toolkit.
-static int writeImage(StringRef name, ArrayRef<std::string> ptx) {
+static int writeImage(StringRef name, ArrayRef<std::string> chips,
+                      ArrayRef<std::string> ptx) {
   std::vector<DeviceImage> images;
   for (auto [chip, text] : llvm::zip(chips, ptx)) {
     auto cubin = assemblePTX(text, chip, nullptr);
@@ -313,7 +412,7 @@ int main(int argc, char **argv) {
   llvm::Expected<unsigned> parsed = parseChip(chips.front());
   if (!parsed)
     return fail(llvm::toString(parsed.takeError()));
-  architecture = *parsed;
+  architecture = llvm::is_contained(chips, "sm_90a") ? 90 : *parsed;
   DialectRegistry registry;
   registerDeviceDialects(registry);
   registry.insert<arith::ArithDialect, CQDialect, gpu::GPUDialect,
@@ -321,45 +420,16 @@ int main(int argc, char **argv) {
                   scf::SCFDialect, vector::VectorDialect>();
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
-  OpBuilder builder(&context);
-  Location loc = builder.getUnknownLoc();
-  OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
-  builder.setInsertionPointToEnd(module->getBody());
-  auto kernels = gpu::GPUModuleOp::create(builder, loc, "cq_kernels");
-  builder.setInsertionPointToStart(&kernels.getBodyRegion().front());
-
   if (std::error_code error = llvm::sys::fs::create_directories(folder))
     return fail("cannot make '" + folder + "': " + error.message());
   std::error_code error;
   llvm::raw_fd_ostream cases(folder + "/cases.txt", error);
   if (error)
     return fail("cannot write into '" + folder + "': " + error.message());
-  Output out{cases, builder, {}};
-
-  unsigned number = 0;
-  for (unsigned bits : {2u, 3u, 4u, 8u})
-    for (Grid grid : {Grid::Symmetric, Grid::Affine, Grid::HalfStep})
-      for (int64_t m : {1, 5, 33}) {
-        if ((bits == 8 && grid == Grid::HalfStep) || number >= checkCount)
-          continue;
-        Scheme scheme;
-        scheme.bits = bits;
-        scheme.grid = grid;
-        CherryForm form = number % 4 == 0   ? CherryForm::Slot
-                          : number % 4 == 1 ? CherryForm::Element
-                          : number % 4 == 2 ? CherryForm::Column
-                                            : CherryForm::None;
-        // Ragged rows and columns, but rows of x keep 16 bytes of alignment.
-        int64_t n = 40 + 7 * (number % 3), k = 320 + 8 * number;
-        CherrySpec cherries = form == CherryForm::None
-                                  ? CherrySpec()
-                                  : CherrySpec::fromRatio(form, 1.0 / 64, k);
-        if (int result = addCheck(
-                out, scheme, cherries, m, n, k,
-                number % 2 ? nv::FloatKind::BF16 : nv::FloatKind::F16, number))
-          return result;
-        ++number;
-      }
+  Output out{cases, Image("kernels", context), Image("warpgroup", context)};
+  bool wgmma = llvm::is_contained(chips, "sm_90a");
+  if (int result = addChecks(out, wgmma))
+    return result;
   if (!checksOnly) {
     if (shapes.empty())
       for (const char *shape :
@@ -384,30 +454,39 @@ int main(int argc, char **argv) {
             addBenchmark(out, bits, m, n, k,
                          withCherries ? CherrySpec::fromRatio(CherryForm::Slot,
                                                               1.0 / 256, k)
-                                      : CherrySpec());
+                                      : CherrySpec(),
+                         wgmma);
           }
     }
   }
-  std::string text;
-  llvm::raw_string_ostream(text) << *module << '\n';
+  cases.close();
   auto write = [&](StringRef name, StringRef bytes) {
     return writeFileAtomically((folder + "/" + name).str(), bytes);
   };
-  if (llvm::Error problem = write("kernels.mlir", text))
-    return fail(llvm::toString(std::move(problem)));
-  if (llvm::Error problem =
-          write("kernels.json", describeKernels(*module, chips.front())))
-    return fail(llvm::toString(std::move(problem)));
-  std::vector<std::string> ptx;
-  for (const std::string &chip : chips) {
-    OwningOpRef<ModuleOp> copy = module->clone();
-    auto made = emitPTX(*copy, chip);
-    if (!made)
-      return fail(llvm::toString(made.takeError()));
-    ptx.push_back(std::move(*made));
+  for (Image *image : {&out.plain, &out.warpgroup}) {
+    if (image->count() == 0)
+      continue;
+    std::string text;
+    llvm::raw_string_ostream(text) << *image->module << '\n';
+    if (llvm::Error problem = write((image->name + ".mlir").str(), text))
+      return fail(llvm::toString(std::move(problem)));
+    std::vector<std::string> list(chips.begin(), chips.end()), ptx;
+    if (image == &out.warpgroup)
+      list = {"sm_90a"};
+    if (llvm::Error problem =
+            write((image->name + ".json").str(),
+                  describeKernels(*image->module, list.front())))
+      return fail(llvm::toString(std::move(problem)));
+    for (const std::string &chip : list) {
+      OwningOpRef<ModuleOp> copy = image->module->clone();
+      auto made = emitPTX(*copy, chip);
+      if (!made)
+        return fail(llvm::toString(made.takeError()));
+      ptx.push_back(std::move(*made));
+    }
+    if (int result = writeImage(image->name, list, ptx))
+      return result;
   }
-  if (int result = writeImage("kernels", ptx))
-    return result;
   if (!modelPath.empty()) {
     DeviceExportOptions options;
     options.steps = steps;
@@ -418,14 +497,15 @@ int main(int argc, char **argv) {
       return fail(llvm::toString(exported.takeError()));
     if (llvm::Error problem = write("model.mlir", exported->kernels))
       return fail(llvm::toString(std::move(problem)));
-    if (int result = writeImage("model", exported->ptx))
+    if (int result = writeImage("model", options.chips, exported->ptx))
       return result;
     llvm::outs() << "a model's decoding, rehearsed:";
     for (int32_t token : exported->tokens)
       llvm::outs() << ' ' << token;
     llvm::outs() << '\n';
   }
-  llvm::outs() << number << " checks" << (rehearse ? ", rehearsed" : "") << ", "
-               << out.kernels.size() << " kernels\n";
+  llvm::outs() << out.checks << " checks" << (rehearse ? ", rehearsed" : "")
+               << ", " << out.benchmarks << " benchmarks, "
+               << out.plain.count() + out.warpgroup.count() << " kernels\n";
   return 0;
 }

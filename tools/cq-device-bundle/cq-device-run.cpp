@@ -13,39 +13,55 @@
 
 #include "cq/Runtime/Cuda.h"
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
 
 namespace {
 
-/// --quick: every step once, on little memory; its times mean nothing.
+/// --quick: every step once, on little memory, small products only; its times
+/// mean nothing.
 bool quick = false;
 
-struct Argument {
+struct Buffer {
   std::string role;
   size_t bytes;
 };
 
-/// A line of cases.txt.
-struct Case {
-  std::string what, number, kernel;
+/// A kernel of a case; its arguments are roles, "m" the number of tokens.
+struct KernelLaunch {
+  std::string kernel;
   unsigned grid[3] = {1, 1, 1}, block[3] = {1, 1, 1}, shared = 0;
-  long m = 0, n = 0, k = 0, bits = 0;
-  std::vector<Argument> arguments;
+  std::vector<std::string> roles;
+  cq_cuda_function function = nullptr;
 };
 
-/// The arguments of one launch on the device.
-struct Launch {
-  std::vector<cq_cuda_pointer> memory;
-  std::vector<void *> pointers;
-  int tokens = 0;
+/// A line of cases.txt.
+struct Case {
+  std::string what, number, image;
+  long m = 0, n = 0, k = 0, bits = 0;
+  std::vector<Buffer> buffers; ///< inputs first
+  std::vector<KernelLaunch> launches;
+
+  /// The kernel of the product itself.
+  const KernelLaunch &product() const {
+    for (const KernelLaunch &launch : launches)
+      if (launch.kernel.rfind("cq_mm", 0) == 0)
+        return launch;
+    return launches.front();
+  }
 };
+
+bool isWritten(const std::string &role) {
+  return role == "y" || role == "partial" || role == "packed";
+}
 
 [[noreturn]] void die(const std::string &message) {
   std::fprintf(stderr, "cq-device-run: %s\n", message.c_str());
@@ -72,81 +88,135 @@ std::vector<Case> readCases(const std::string &folder) {
     in >> c.what;
     if (c.what == "check")
       in >> c.number;
-    in >> c.kernel >> c.grid[0] >> c.grid[1] >> c.block[0] >> c.shared >> c.m >>
-        c.n >> c.k >> c.bits;
-    if (!in)
-      die("'" + line + "' is no line of cases.txt");
+    in >> c.image >> c.m >> c.n >> c.k >> c.bits;
+    bool good = bool(in);
     for (std::string word; in >> word;) {
       size_t colon = word.find(':');
-      if (colon == std::string::npos)
-        die("'" + line + "' is no line of cases.txt");
-      c.arguments.push_back(
-          {word.substr(0, colon), std::stoul(word.substr(colon + 1))});
+      if (word == "|") {
+        KernelLaunch &launch = c.launches.emplace_back();
+        in >> launch.kernel >> launch.grid[0] >> launch.grid[1] >>
+            launch.grid[2] >> launch.block[0] >> launch.shared;
+        good &= bool(in);
+      } else if (!c.launches.empty()) {
+        c.launches.back().roles.push_back(word);
+      } else if (colon != std::string::npos) {
+        c.buffers.push_back(
+            {word.substr(0, colon), std::stoul(word.substr(colon + 1))});
+      } else {
+        good = false;
+      }
     }
+    if (!good || c.launches.empty())
+      die("'" + line + "' is no line of cases.txt");
     cases.push_back(c);
   }
   return cases;
 }
 
-/// Allocates everything; the roles in `shared` come from there instead.
-Launch prepare(cq_cuda *device, const Case &c) {
-  Launch launch;
-  launch.tokens = static_cast<int>(c.m);
-  launch.memory.reserve(c.arguments.size());
-  for (const Argument &argument : c.arguments) {
-    if (argument.role == "m")
-      continue;
-    launch.memory.push_back(cq_cuda_allocate(device, argument.bytes));
-    check(!launch.memory.back());
+/// The images of a bundle, loaded when a case first needs them.
+class Images {
+public:
+  Images(cq_cuda *device, const std::string &folder)
+      : device(device), folder(folder) {}
+
+  /// Warpgroup kernels are code of sm_90a alone.
+  bool hasDeviceFor(const Case &c) const {
+    return c.image != "warpgroup" || cq_cuda_architecture(device) == 90;
   }
-  return launch;
-}
 
-/// Pointers into `launch` for the driver; call once it stays where it is.
-void point(Launch &launch, const Case &c) {
-  size_t next = 0;
-  for (const Argument &argument : c.arguments)
-    launch.pointers.push_back(argument.role == "m"
-                                  ? static_cast<void *>(&launch.tokens)
-                                  : &launch.memory[next++]);
-}
+  void find(Case &c) {
+    cq_cuda_module *&module = modules[c.image];
+    if (!module) {
+      std::string image;
+      for (const char *ending : {".fatbin", ".cubin", ".ptx"})
+        if (image.empty())
+          image = readFile(folder + "/" + c.image + ending, false);
+      if (image.empty())
+        die("'" + folder + "' has no " + c.image + ".fatbin, .cubin or .ptx");
+      // PTX ends with a zero byte, which std::string has.
+      module = cq_cuda_load(device, image.c_str(), image.size() + 1);
+      check(!module);
+    }
+    for (KernelLaunch &launch : c.launches) {
+      launch.function = cq_cuda_get(device, module, launch.kernel.c_str(),
+                                    int(launch.shared));
+      check(!launch.function);
+    }
+  }
 
-void release(cq_cuda *device, Launch &launch) {
-  for (cq_cuda_pointer memory : launch.memory)
-    cq_cuda_free(device, memory);
-}
+private:
+  cq_cuda *device;
+  std::string folder;
+  std::map<std::string, cq_cuda_module *> modules;
+};
 
-bool runCheck(cq_cuda *device, cq_cuda_module *module, const Case &c,
-              const std::string &folder, bool first) {
+/// The buffers of a case on the device.
+struct Memory {
+  cq_cuda *device;
+  const Case &c;
+  std::map<std::string, cq_cuda_pointer> at;
+
+  /// Roles that `shared` has are taken from there.
+  Memory(cq_cuda *device, const Case &c, const Memory *shared = nullptr)
+      : device(device), c(c), shared(shared) {
+    for (const Buffer &buffer : c.buffers) {
+      cq_cuda_pointer &address = at[buffer.role];
+      if (shared && isShared(buffer.role)) {
+        address = shared->at.at(buffer.role);
+        continue;
+      }
+      address = cq_cuda_allocate(device, buffer.bytes);
+      check(!address);
+    }
+  }
+  void release() {
+    for (auto [role, address] : at)
+      if (!shared || !isShared(role))
+        cq_cuda_free(device, address);
+  }
+  void launch(cq_cuda_stream stream) {
+    int tokens = static_cast<int>(c.m);
+    for (const KernelLaunch &launch : c.launches) {
+      std::vector<void *> pointers;
+      for (const std::string &role : launch.roles)
+        pointers.push_back(role == "m" ? static_cast<void *>(&tokens)
+                                       : &at.at(role));
+      check(cq_cuda_launch(device, launch.function, launch.grid, launch.block,
+                           launch.shared, stream, pointers.data()));
+    }
+  }
+  /// Copies of a weight have activations and results in common.
+  static bool isShared(const std::string &role) {
+    return role == "x" || isWritten(role);
+  }
+
+private:
+  const Memory *shared;
+};
+
+bool runCheck(cq_cuda *device, const Case &c, const std::string &folder,
+              bool first) {
   std::string data = readFile(folder + "/" + c.number + ".bin");
-  Launch launch = prepare(device, c);
-  point(launch, c);
-  size_t at = 0, next = 0, count = c.m * c.n;
-  cq_cuda_pointer y = 0;
-  for (const Argument &argument : c.arguments) {
-    if (argument.role == "m")
-      continue;
-    cq_cuda_pointer memory = launch.memory[next++];
-    if (argument.role == "y") {
-      y = memory;
-      check(cq_cuda_fill(device, memory, 0xff, argument.bytes, nullptr));
+  Memory memory(device, c);
+  size_t at = 0, count = c.m * c.n;
+  for (const Buffer &buffer : c.buffers) {
+    cq_cuda_pointer address = memory.at[buffer.role];
+    if (isWritten(buffer.role)) {
+      check(cq_cuda_fill(device, address, 0xff, buffer.bytes, nullptr));
       continue;
     }
-    if (at + argument.bytes > data.size())
+    if (buffer.bytes > data.size() - at)
       die("'" + c.number + ".bin' is too short");
-    check(cq_cuda_upload(device, memory, data.data() + at, argument.bytes,
+    check(cq_cuda_upload(device, address, data.data() + at, buffer.bytes,
                          nullptr));
-    at += argument.bytes;
+    at += buffer.bytes;
   }
   if (at + 8 * count != data.size())
     die("'" + c.number + ".bin' has the wrong size");
-  cq_cuda_function function =
-      cq_cuda_get(device, module, c.kernel.c_str(), int(c.shared));
-  check(!function);
   std::vector<float> got(count), want(count), bound(count);
-  check(cq_cuda_launch(device, function, c.grid, c.block, c.shared, nullptr,
-                       launch.pointers.data()));
-  check(cq_cuda_download(device, got.data(), y, 4 * count, nullptr));
+  memory.launch(nullptr);
+  check(
+      cq_cuda_download(device, got.data(), memory.at["y"], 4 * count, nullptr));
   check(cq_cuda_synchronize(device, nullptr));
   std::memcpy(want.data(), data.data() + at, 4 * count);
   std::memcpy(bound.data(), data.data() + at + 4 * count, 4 * count);
@@ -159,14 +229,15 @@ bool runCheck(cq_cuda *device, cq_cuda_module *module, const Case &c,
       worst = off;
   }
   int registers = -1, local = -1;
-  cq_cuda_function_attribute(device, function, 4, &registers);
-  cq_cuda_function_attribute(device, function, 3, &local);
+  const KernelLaunch &product = c.product();
+  cq_cuda_function_attribute(device, product.function, 4, &registers);
+  cq_cuda_function_attribute(device, product.function, 3, &local);
   std::printf("%s\n    {\"kernel\": \"%s\", \"m\": %ld, \"wrong\": %zu, "
               "\"worst\": %s, \"registers\": %d, \"local_bytes\": %d}",
-              first ? "" : ",", c.kernel.c_str(), c.m, wrong,
+              first ? "" : ",", product.kernel.c_str(), c.m, wrong,
               worst == worst ? std::to_string(worst).c_str() : "null",
               registers, local);
-  release(device, launch);
+  memory.release();
   return wrong == 0;
 }
 
@@ -211,53 +282,141 @@ double copyBandwidth(cq_cuda *device, cq_cuda_stream stream) {
   return 2.0 * static_cast<double>(bytes) / seconds;
 }
 
-void runBenchmark(cq_cuda *device, cq_cuda_module *module, const Case &c,
-                  cq_cuda_stream stream, double bandwidth, bool first) {
-  cq_cuda_function function =
-      cq_cuda_get(device, module, c.kernel.c_str(), int(c.shared));
-  check(!function);
+/// Numbers that look random, the same in every run: a megabyte on the device
+/// from a seed, copied as often as needed. Constant weights would cost less
+/// power than real ones, and clocks would be higher.
+class Noise {
+public:
+  explicit Noise(cq_cuda *device) : device(device) {
+    std::vector<unsigned char> any(size), small(size);
+    uint64_t state = 42;
+    for (size_t i = 0; i != size; ++i) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      any[i] = static_cast<unsigned char>(state >> 56);
+      // f16 and bf16: every exponent below 2, signs.
+      small[i] = i % 2 ? static_cast<unsigned char>((state >> 56) & 0xbb)
+                       : static_cast<unsigned char>(state >> 48);
+    }
+    for (auto [from, to] :
+         {std::pair(&any, &bytes), std::pair(&small, &floats)}) {
+      *to = cq_cuda_allocate(device, size);
+      check(!*to);
+      check(cq_cuda_upload(device, *to, from->data(), size, nullptr));
+    }
+    check(cq_cuda_synchronize(device, nullptr));
+  }
+  ~Noise() {
+    cq_cuda_free(device, bytes);
+    cq_cuda_free(device, floats);
+  }
+  void fill(const Buffer &buffer, cq_cuda_pointer to, cq_cuda_stream stream) {
+    // Columns inside a slot of 256 are any byte; scales are finite and alike.
+    bool codes = buffer.role == "codes" || buffer.role == "zeros";
+    if (!codes && buffer.role != "x") {
+      unsigned char value = buffer.role == "cherry_columns" ? 3 : 0x2c;
+      check(cq_cuda_fill(device, to, value, buffer.bytes, stream));
+      return;
+    }
+    for (size_t at = 0; at < buffer.bytes; at += size)
+      check(cq_cuda_copy(device, to + at, codes ? bytes : floats,
+                         std::min(size, buffer.bytes - at), stream));
+  }
+
+private:
+  cq_cuda *device;
+  size_t size = 1 << 20;
+  cq_cuda_pointer bytes = 0, floats = 0;
+};
+
+size_t copiesBeyondL2(size_t bytes) {
+  // 50 MB on an H200.
+  return quick ? 2 : (size_t(400) << 20) / bytes + 2;
+}
+
+/// Seconds of cuBLAS in bf16 for a shape; once for each.
+double cublasTime(cq_cuda *device, cq_cublas *library, const Case &c,
+                  cq_cuda_stream stream, Noise &noise) {
+  static std::map<std::array<long, 3>, double> known;
+  double &seconds = known[{c.m, c.n, c.k}];
+  if (seconds > 0)
+    return seconds;
+  size_t bytes = 2 * c.n * c.k;
+  std::vector<cq_cuda_pointer> weights(copiesBeyondL2(bytes));
+  auto make = [&](size_t bytes) {
+    cq_cuda_pointer memory = cq_cuda_allocate(device, bytes);
+    check(!memory);
+    noise.fill({"x", bytes}, memory, stream);
+    return memory;
+  };
+  for (cq_cuda_pointer &weight : weights)
+    weight = make(bytes);
+  cq_cuda_pointer x = make(2 * c.m * c.k), y = make(2 * c.m * c.n);
+  auto multiply = [&](cq_cuda_pointer weight) {
+    check(
+        cq_cublas_matmul(library, int(c.m), int(c.n), int(c.k), x, weight, y));
+  };
+  // Its first call may allocate, which a recording must not.
+  multiply(weights[0]);
+  check(cq_cuda_synchronize(device, stream));
+  check(cq_cuda_begin_capture(device, stream));
+  for (cq_cuda_pointer weight : weights)
+    multiply(weight);
+  cq_cuda_graph graph = cq_cuda_end_capture(device, stream);
+  check(!graph);
+  seconds = timeGraph(device, graph, stream, quick ? 1 : 5) /
+            static_cast<double>(weights.size());
+  cq_cuda_destroy_graph(device, graph);
+  for (cq_cuda_pointer weight : weights)
+    cq_cuda_free(device, weight);
+  cq_cuda_free(device, x);
+  cq_cuda_free(device, y);
+  return seconds;
+}
+
+void runBenchmark(cq_cuda *device, const Case &c, cq_cuda_stream stream,
+                  double bandwidth, cq_cublas *library, Noise &noise,
+                  bool first) {
   size_t weight = 0;
-  for (const Argument &argument : c.arguments)
-    if (argument.role != "x" && argument.role != "y" && argument.role != "m")
-      weight += argument.bytes;
-  // Enough copies of the weight to be far beyond any L2 (50 MB on an H200).
-  size_t copies = quick ? 2 : (size_t(400) << 20) / weight + 2;
-  std::vector<Launch> launches;
-  for (size_t i = 0; i != copies; ++i) {
-    launches.push_back(prepare(device, c));
-    size_t next = 0;
-    for (const Argument &argument : c.arguments)
-      if (argument.role != "m") {
-        // Codes that differ; scales and activations that are finite.
-        unsigned char value = argument.role == "codes"            ? 0x5a + i
-                              : argument.role == "cherry_columns" ? 3
-                                                                  : 0x2c;
-        check(cq_cuda_fill(device, launches.back().memory[next++], value,
-                           argument.bytes, stream));
-      }
+  for (const Buffer &buffer : c.buffers)
+    if (!Memory::isShared(buffer.role))
+      weight += buffer.bytes;
+  std::vector<Memory> copies;
+  size_t count = copiesBeyondL2(weight);
+  copies.reserve(count);
+  for (size_t i = 0; i != count; ++i) {
+    copies.emplace_back(device, c, i ? &copies.front() : nullptr);
+    for (const Buffer &buffer : c.buffers)
+      if (i == 0 || !Memory::isShared(buffer.role))
+        noise.fill(buffer, copies.back().at.at(buffer.role), stream);
   }
   check(cq_cuda_begin_capture(device, stream));
-  for (Launch &launch : launches) {
-    point(launch, c);
-    check(cq_cuda_launch(device, function, c.grid, c.block, c.shared, stream,
-                         launch.pointers.data()));
-  }
+  for (Memory &copy : copies)
+    copy.launch(stream);
   cq_cuda_graph graph = cq_cuda_end_capture(device, stream);
   check(!graph);
   double seconds = timeGraph(device, graph, stream, quick ? 1 : 5) /
-                   static_cast<double>(copies);
+                   static_cast<double>(count);
   std::printf(
       "%s\n    {\"kernel\": \"%s\", \"m\": %ld, \"n\": %ld, \"k\": %ld, "
-      "\"bits\": %ld, \"microseconds\": %.3f, \"weight_bytes\": %zu, "
-      "\"of_copy_bandwidth\": %.4f, \"teraflops\": %.3f}",
-      first ? "" : ",", c.kernel.c_str(), c.m, c.n, c.k, c.bits, seconds * 1e6,
-      weight, static_cast<double>(weight) / seconds / bandwidth,
+      "\"bits\": %ld, \"launches\": %zu, \"microseconds\": %.3f, "
+      "\"weight_bytes\": %zu, \"of_copy_bandwidth\": %.4f, "
+      "\"teraflops\": %.3f",
+      first ? "" : ",", c.product().kernel.c_str(), c.m, c.n, c.k, c.bits,
+      c.launches.size(), seconds * 1e6, weight,
+      static_cast<double>(weight) / seconds / bandwidth,
       2e-12 * static_cast<double>(c.m) * static_cast<double>(c.n) *
           static_cast<double>(c.k) / seconds);
-  std::fflush(stdout);
   cq_cuda_destroy_graph(device, graph);
-  for (Launch &launch : launches)
-    release(device, launch);
+  for (size_t i = count; i-- > 0;)
+    copies[i].release();
+  if (library) {
+    double other = cublasTime(device, library, c, stream, noise);
+    std::printf(", \"cublas_bf16_microseconds\": %.3f, "
+                "\"times_cublas_bf16\": %.3f",
+                other * 1e6, other / seconds);
+  }
+  std::printf("}");
+  std::fflush(stdout);
 }
 
 //===----------------------------------------------------------------------===//
@@ -422,14 +581,16 @@ int main(int argc, char **argv) {
   bool benchmarks = true;
   for (int i = 1; i < argc; ++i) {
     if (!std::strcmp(argv[i], "--help")) {
-      std::printf(
-          "cq-device-run [--checks-only] [--quick] [FOLDER]\n"
-          "Checks the kernels of a bundle of scripts/device-bundle "
-          "against reference numbers,\nthen a model's decoding, then "
-          "times them beside the "
-          "device's copy bandwidth; JSON on standard output.\n"
-          "--quick: each step once, for rehearsals; times mean nothing.\n"
-          "Exit code 1: no device or an error, 2: wrong numbers.\n");
+      std::printf("cq-device-run [--checks-only] [--quick] [FOLDER]\n"
+                  "Checks the kernels of a bundle of scripts/device-bundle "
+                  "against reference numbers,\nthen a model's decoding, then "
+                  "times them beside the "
+                  "device's copy bandwidth and, where it opens, cuBLAS; JSON "
+                  "on standard output.\n"
+                  "--quick: each step once, small products only, for "
+                  "rehearsals; times mean "
+                  "nothing.\n"
+                  "Exit code 1: no device or an error, 2: wrong numbers.\n");
       return 0;
     }
     if (!std::strcmp(argv[i], "--checks-only"))
@@ -442,16 +603,23 @@ int main(int argc, char **argv) {
   std::vector<Case> cases = readCases(folder);
   cq_cuda *device = cq_cuda_open(0);
   check(!device);
-  std::string image;
-  for (const char *name : {"kernels.fatbin", "kernels.cubin", "kernels.ptx"})
-    if (image.empty())
-      image = readFile(folder + "/" + name, false);
-  if (image.empty())
-    die("'" + folder + "' has no kernels.fatbin, kernels.cubin or kernels.ptx");
-  // PTX ends with a zero byte, which std::string has.
-  cq_cuda_module *module =
-      cq_cuda_load(device, image.c_str(), image.size() + 1);
-  check(!module);
+  Images images(device, folder);
+  // Elsewhere warpgroup kernels cannot be loaded; in a rehearsal large products
+  // would take days.
+  size_t skipped = 0, large = 0;
+  std::vector<Case> chosen;
+  for (Case &c : cases) {
+    if (!images.hasDeviceFor(c)) {
+      ++skipped;
+    } else if (c.what == "bench" && !benchmarks) {
+      continue;
+    } else if (c.what == "bench" && quick && c.m * c.n * c.k > (1 << 23)) {
+      ++large;
+    } else {
+      images.find(c);
+      chosen.push_back(c);
+    }
+  }
   int version = 0, clock = 0, memoryClock = 0, processors = 0;
   cq_cuda_driver_version(&version);
   cq_cuda_attribute(device, 13, &clock);
@@ -463,9 +631,9 @@ int main(int argc, char **argv) {
               cq_cuda_name(device), cq_cuda_architecture(device), version,
               processors, clock, memoryClock);
   bool right = true, first = true;
-  for (const Case &c : cases)
+  for (const Case &c : chosen)
     if (c.what == "check") {
-      right &= runCheck(device, module, c, folder, first);
+      right &= runCheck(device, c, folder, first);
       first = false;
     }
   std::printf("\n  ]");
@@ -476,17 +644,27 @@ int main(int argc, char **argv) {
     cq_cuda_stream stream = cq_cuda_create_stream(device);
     check(!stream);
     double bandwidth = copyBandwidth(device, stream);
-    std::printf(",\n  \"copy_bytes_per_second\": %.4g,\n  \"benchmarks\": [",
-                bandwidth);
+    cq_cublas *library = cq_cublas_open(device, stream);
+    std::string why = library ? "" : cq_cuda_error();
+    std::printf(",\n  \"copy_bytes_per_second\": %.4g,\n  \"cublas\": \"%s\","
+                "\n  \"benchmarks\": [",
+                bandwidth, why.empty() ? "yes" : why.c_str());
     first = true;
-    for (const Case &c : cases)
-      if (c.what == "bench") {
-        runBenchmark(device, module, c, stream, bandwidth, first);
-        first = false;
-      }
+    {
+      Noise noise(device);
+      for (const Case &c : chosen)
+        if (c.what == "bench") {
+          runBenchmark(device, c, stream, bandwidth, library, noise, first);
+          first = false;
+        }
+    }
     std::printf("\n  ]");
+    cq_cublas_close(library);
     cq_cuda_destroy_stream(device, stream);
   }
+  std::printf(",\n  \"skipped_for_this_device\": %zu, "
+              "\"skipped_by_quick\": %zu",
+              skipped, large);
   std::printf(",\n  \"right\": %s\n}\n", right ? "true" : "false");
   cq_cuda_close(device);
   return right ? 0 : 2;

@@ -7,20 +7,18 @@
 //===----------------------------------------------------------------------===//
 
 #include "BenchDevice.h"
+#include "cq/Conversion/CQToNVGPU/Launches.h"
 #include "cq/DeviceCode/DeviceCode.h"
 #include "cq/Runtime/Cuda.h"
 #include "cq/Support/AtomicFile.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/MLIRContext.h"
-#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <dlfcn.h>
 #include <map>
 
 using namespace mlir;
@@ -31,48 +29,11 @@ namespace {
 
 llvm::Error lastError() { return llvm::createStringError(cq_cuda_error()); }
 
-/// The few functions of cuBLAS that a product needs; by dlopen.
-struct Cublas {
-  void *handle = nullptr;
-  int (*destroy)(void *) = nullptr;
-  int (*gemm)(void *, int, int, int, int, int, const void *, const void *, int,
-              int, const void *, int, int, const void *, void *, int, int, int,
-              int) = nullptr;
-  std::string why; ///< why there is none
-
-  ~Cublas() {
-    if (handle)
-      destroy(handle);
-  }
-  void open(cq_cuda_stream stream) {
-    const char *named = std::getenv("CQ_CUBLAS");
-    void *library = nullptr;
-    for (const char *name :
-         {named ? named : "libcublas.so.13", "libcublas.so.12", "libcublas.so"})
-      if (!library)
-        library = dlopen(name, RTLD_NOW);
-    if (!library) {
-      why = "libcublas cannot be opened (CQ_CUBLAS names it)";
-      return;
-    }
-    auto create =
-        reinterpret_cast<int (*)(void **)>(dlsym(library, "cublasCreate_v2"));
-    auto setStream = reinterpret_cast<int (*)(void *, void *)>(
-        dlsym(library, "cublasSetStream_v2"));
-    destroy =
-        reinterpret_cast<int (*)(void *)>(dlsym(library, "cublasDestroy_v2"));
-    gemm = reinterpret_cast<decltype(gemm)>(dlsym(library, "cublasGemmEx"));
-    if (!create || !setStream || !destroy || !gemm)
-      why = "libcublas lacks a function";
-    else if (create(&handle) || setStream(handle, stream))
-      why = "libcublas does not start";
-  }
-};
-
 class Bench {
 public:
   explicit Bench(const DeviceBenchOptions &options) : options(options) {}
   ~Bench() {
+    cq_cublas_close(cublas);
     if (device)
       cq_cuda_close(device);
   }
@@ -83,7 +44,7 @@ private:
   /// Seconds of one of `copies` launches: the median of rounds of replays.
   llvm::Expected<double> time(size_t copies, Launches launch);
   llvm::Expected<double> copyBandwidth();
-  llvm::Error product(const nv::MatmulSpec &spec, int64_t m);
+  llvm::Error product(size_t number);
   llvm::Expected<double> cublasTime(int64_t m, int64_t n, int64_t k);
   llvm::Error compile();
   llvm::Error writePlot() const;
@@ -112,10 +73,10 @@ private:
   cq_cuda *device = nullptr;
   cq_cuda_stream stream = nullptr;
   cq_cuda_module *module = nullptr;
-  Cublas cublas;
+  cq_cublas *cublas = nullptr;
   double bandwidth = 0;
   std::vector<std::pair<nv::MatmulSpec, int64_t>> specs;
-  std::map<std::string, std::vector<std::string>> roles; ///< of kernels
+  std::vector<std::vector<nv::ProductLaunch>> launches; ///< of each spec
   std::map<std::array<int64_t, 3>, double> cublasTimes;
   std::map<std::string, std::vector<std::pair<double, double>>> curves;
   llvm::json::Array results;
@@ -196,19 +157,10 @@ llvm::Expected<double> Bench::cublasTime(int64_t m, int64_t n, int64_t k) {
   auto y = memory.get(2 * m * n, 0, stream);
   if (!y)
     return y.takeError();
-  float one = 1, zero = 0;
-  auto pointer = [](cq_cuda_pointer address) {
-    return reinterpret_cast<void *>(address);
-  };
-  constexpr int transposed = 1, plain = 0, bf16 = 14, sumsInF32 = 68;
   auto launch = [&](size_t copy) -> llvm::Error {
-    // Columns first: y^T [n, m] = W [n, k] x^T.
-    if (cublas.gemm(cublas.handle, transposed, plain, static_cast<int>(n),
-                    static_cast<int>(m), static_cast<int>(k), &one,
-                    pointer(weights[copy]), bf16, static_cast<int>(k),
-                    pointer(*x), bf16, static_cast<int>(k), &zero, pointer(*y),
-                    bf16, static_cast<int>(n), sumsInF32, -1))
-      return llvm::createStringError("cublasGemmEx failed");
+    if (cq_cublas_matmul(cublas, static_cast<int>(m), static_cast<int>(n),
+                         static_cast<int>(k), *x, weights[copy], *y))
+      return lastError();
     return llvm::Error::success();
   };
   // Its first call may allocate, which a recording must not.
@@ -242,7 +194,8 @@ llvm::Error Bench::compile() {
           spec.cherries = CherrySpec::fromRatio(options.cherries, 1.0 / 256, k);
         if (llvm::Error error = spec.layout.check(n, k))
           return error;
-        spec.options = nv::chooseOptions(spec, m, architecture);
+        spec.options = nv::chooseOptions(spec, m, architecture,
+                                         {architecture == 90, true});
         if (auto sentence = spec.unsupported())
           return llvm::createStringError(
               llvm::formatv("no kernel for {0}x{1} at {2}: {3}", n, k,
@@ -256,11 +209,10 @@ llvm::Error Bench::compile() {
   auto kernels = buildKernels(&context, list);
   if (!kernels)
     return kernels.takeError();
-  (*kernels)->walk([&](gpu::GPUFuncOp kernel) {
-    for (Attribute role : kernel->getAttrOfType<ArrayAttr>("cq.arguments"))
-      roles[kernel.getName().str()].push_back(
-          cast<StringAttr>(role).getValue().str());
-  });
+  auto code = *(*kernels)->getOps<gpu::GPUModuleOp>().begin();
+  for (const auto &[spec, m] : specs)
+    launches.push_back(
+        nv::launchesOf(code.lookupSymbol<gpu::GPUFuncOp>(spec.name()), m));
   auto ptx = emitPTX(**kernels, chip);
   if (!ptx)
     return ptx.takeError();
@@ -268,64 +220,58 @@ llvm::Error Bench::compile() {
   return module ? llvm::Error::success() : lastError();
 }
 
-llvm::Error Bench::product(const nv::MatmulSpec &spec, int64_t m) {
+llvm::Error Bench::product(size_t number) {
+  const auto &[spec, m] = specs[number];
   PlaneBytes planes =
       planeBytes(spec.n, spec.k, spec.scheme, spec.layout, spec.cherries);
-  cq_cuda_function function = cq_cuda_get(device, module, spec.name().c_str(),
-                                          static_cast<int>(spec.sharedBytes()));
-  if (!function)
-    return lastError();
   size_t copies = static_cast<size_t>(options.rotateBytes / planes.total()) + 2;
   Memory memory{device, {}};
   int32_t tokens = static_cast<int32_t>(m);
-  std::vector<std::vector<cq_cuda_pointer>> addresses(copies);
-  cq_cuda_pointer x = 0, y = 0;
-  for (size_t copy = 0; copy < copies; ++copy)
-    for (const std::string &role : roles[spec.name()]) {
-      if (role == "m")
-        continue;
-      if ((role == "x" && x) || (role == "y" && y)) {
-        addresses[copy].push_back(role == "x" ? x : y);
-        continue;
-      }
-      int64_t bytes = llvm::StringSwitch<int64_t>(role)
-                          .Case("x", m * spec.k * 2)
-                          .Case("codes", planes.codes)
-                          .Case("scales", planes.scales)
-                          .Case("zeros", planes.zeros)
-                          .Case("cherry_columns", planes.cherryColumns)
-                          .Case("cherry_deltas", planes.cherryDeltas)
-                          .Case("y", m * spec.n * 4)
-                          .Default(0);
-      // Codes that differ; scales and activations that are finite.
-      unsigned char value = role == "codes"
-                                ? static_cast<unsigned char>(0x5a + copy)
-                            : role == "cherry_columns" ? 3
-                                                       : 0x2c;
-      auto one = memory.get(bytes, value, stream);
-      if (!one)
-        return one.takeError();
-      addresses[copy].push_back(*one);
-      if (role == "x")
-        x = *one;
-      if (role == "y")
-        y = *one;
-    }
-  unsigned blocks = static_cast<unsigned>((m + spec.options.tokens - 1) /
-                                          spec.options.tokens);
-  unsigned grid[3] = {static_cast<unsigned>(spec.gridX()), blocks, 1};
-  unsigned block[3] = {spec.options.threads(), 1, 1};
-  auto seconds = time(copies, [&](size_t copy) -> llvm::Error {
-    std::vector<void *> pointers;
-    size_t next = 0;
-    for (const std::string &role : roles[spec.name()])
-      pointers.push_back(role == "m"
-                             ? static_cast<void *>(&tokens)
-                             : static_cast<void *>(&addresses[copy][next++]));
-    if (cq_cuda_launch(device, function, grid, block,
-                       static_cast<unsigned>(spec.sharedBytes()), stream,
-                       pointers.data()))
+  std::vector<cq_cuda_function> functions;
+  for (const nv::ProductLaunch &launch : launches[number]) {
+    functions.push_back(cq_cuda_get(device, module, launch.kernel.c_str(),
+                                    static_cast<int>(launch.sharedBytes)));
+    if (!functions.back())
       return lastError();
+  }
+  std::vector<std::map<std::string, cq_cuda_pointer>> addresses(copies);
+  for (size_t copy = 0; copy < copies; ++copy)
+    for (const nv::ProductLaunch &launch : launches[number])
+      for (const std::string &role : launch.arguments) {
+        if (role == "m" || addresses[copy].count(role))
+          continue;
+        cq_cuda_pointer &address = addresses[copy][role];
+        // Only the weight differs from copy to copy.
+        if (copy && (role == "x" || role == "y" || role == "packed" ||
+                     role == "partial")) {
+          address = addresses[0][role];
+          continue;
+        }
+        // Codes that differ; scales and activations that are finite.
+        unsigned char value = role == "codes"
+                                  ? static_cast<unsigned char>(0x5a + copy)
+                              : role == "cherry_columns" ? 3
+                                                         : 0x2c;
+        auto one = memory.get(nv::bufferBytes(spec, m, role), value, stream);
+        if (!one)
+          return one.takeError();
+        address = *one;
+      }
+  auto seconds = time(copies, [&](size_t copy) -> llvm::Error {
+    for (auto [launch, function] : llvm::zip(launches[number], functions)) {
+      std::vector<void *> pointers;
+      for (const std::string &role : launch.arguments)
+        pointers.push_back(role == "m"
+                               ? static_cast<void *>(&tokens)
+                               : static_cast<void *>(&addresses[copy][role]));
+      unsigned grid[3], block[3];
+      std::copy(launch.grid.begin(), launch.grid.end(), grid);
+      std::copy(launch.block.begin(), launch.block.end(), block);
+      if (cq_cuda_launch(device, function, grid, block,
+                         static_cast<unsigned>(launch.sharedBytes), stream,
+                         pointers.data()))
+        return lastError();
+    }
     return llvm::Error::success();
   });
   if (!seconds)
@@ -333,16 +279,18 @@ llvm::Error Bench::product(const nv::MatmulSpec &spec, int64_t m) {
   double share = static_cast<double>(planes.total()) / *seconds / bandwidth;
   double flops = 2.0 * static_cast<double>(m) * static_cast<double>(spec.n) *
                  static_cast<double>(spec.k) / *seconds;
-  llvm::json::Object result{{"kernel", spec.name()},
-                            {"n", spec.n},
-                            {"k", spec.k},
-                            {"m", m},
-                            {"scheme", spec.scheme.str()},
-                            {"microseconds", *seconds * 1e6},
-                            {"of_copy_bandwidth", share},
-                            {"teraflops", flops * 1e-12}};
+  llvm::json::Object result{
+      {"kernel", spec.name()},
+      {"n", spec.n},
+      {"k", spec.k},
+      {"m", m},
+      {"launches", static_cast<int64_t>(launches[number].size())},
+      {"scheme", spec.scheme.str()},
+      {"microseconds", *seconds * 1e6},
+      {"of_copy_bandwidth", share},
+      {"teraflops", flops * 1e-12}};
   std::string beside = "     -";
-  if (cublas.handle) {
+  if (cublas) {
     auto other = cublasTime(m, spec.n, spec.k);
     if (!other)
       return other.takeError();
@@ -358,7 +306,7 @@ llvm::Error Bench::product(const nv::MatmulSpec &spec, int64_t m) {
   llvm::outs().flush();
   curves[llvm::formatv("{0}x{1} {2}", spec.n, spec.k, spec.scheme.str()).str()]
       .push_back({static_cast<double>(m), *seconds * 1e6});
-  if (cublas.handle)
+  if (cublas)
     curves[llvm::formatv("{0}x{1} cuBLAS bf16", spec.n, spec.k).str()]
         .push_back(
             {static_cast<double>(m), 1e6 * cublasTimes[{m, spec.n, spec.k}]});
@@ -425,10 +373,11 @@ llvm::Error Bench::run() {
     return lastError();
   if (llvm::Error error = compile())
     return error;
-  if (options.cublas)
-    cublas.open(stream);
-  else
-    cublas.why = "not asked for";
+  std::string why = "not asked for";
+  if (options.cublas) {
+    cublas = cq_cublas_open(device, stream);
+    why = cublas ? "" : cq_cuda_error();
+  }
   auto measured = copyBandwidth();
   if (!measured)
     return measured.takeError();
@@ -438,9 +387,9 @@ llvm::Error Bench::run() {
   cq_cuda_attribute(device, 13, &clock);
   llvm::outs() << cq_cuda_name(device)
                << llvm::format(", copies %.1f GB/s", bandwidth * 1e-9)
-               << (cublas.handle ? "" : "; no cuBLAS: " + cublas.why) << '\n';
-  for (const auto &[spec, m] : specs)
-    if (llvm::Error error = product(spec, m))
+               << (cublas ? "" : "; no cuBLAS: " + why) << '\n';
+  for (size_t i = 0; i < specs.size(); ++i)
+    if (llvm::Error error = product(i))
       return error;
   if (!options.json.empty()) {
     llvm::json::Object all{{"kind", "device"},

@@ -114,6 +114,17 @@ CQ_RUNTIME_EXPORT int cq_cuda_launch_graph(cq_cuda *device, cq_cuda_graph graph,
 CQ_RUNTIME_EXPORT int cq_cuda_destroy_graph(cq_cuda *device,
                                             cq_cuda_graph graph);
 
+/// cuBLAS, to compare with; opened when it is asked for ($CQ_CUBLAS names it).
+/// NULL where there is none: see cq_cuda_error.
+typedef struct cq_cublas cq_cublas;
+CQ_RUNTIME_EXPORT cq_cublas *cq_cublas_open(cq_cuda *device,
+                                            cq_cuda_stream stream);
+CQ_RUNTIME_EXPORT void cq_cublas_close(cq_cublas *library);
+/// y [m, n] = x [m, k] Wᵀ, W [n, k], all bf16 in rows, sums in f32.
+CQ_RUNTIME_EXPORT int cq_cublas_matmul(cq_cublas *library, int m, int n, int k,
+                                       cq_cuda_pointer x, cq_cuda_pointer w,
+                                       cq_cuda_pointer y);
+
 #ifdef __cplusplus
 }
 #endif

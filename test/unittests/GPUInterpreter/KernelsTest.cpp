@@ -6,9 +6,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "cq/Conversion/CQToNVGPU/Kernels.h"
 #include "../Codec/CodecTestUtils.h"
 #include "cq/Codec/Quantizer.h"
+#include "cq/Conversion/CQToNVGPU/Launches.h"
 #include "cq/Dialect/CQ/IR/CQNV.h"
 #include "cq/GPUInterpreter/Interpreter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -151,38 +151,37 @@ protected:
     return module;
   }
 
-  using Buffers = std::map<StringRef, std::vector<uint8_t> *>;
-  /// One launch with m tokens; `written` names what it may write.
-  LogicalResult launch(gpu::GPUFuncOp kernel, const Buffers &buffers,
-                       StringRef written, int64_t m, uint64_t seed) {
-    GPULaunch launch;
-    launch.seed = seed;
-    ArrayRef<int32_t> block =
-        kernel->getAttrOfType<DenseI32ArrayAttr>("cq.block").asArrayRef();
-    ArrayRef<int32_t> grid =
-        kernel->getAttrOfType<DenseI32ArrayAttr>("cq.grid").asArrayRef();
-    int64_t tokens = kernel->getAttrOfType<IntegerAttr>("cq.tokens").getInt();
-    for (unsigned d = 0; d != 3; ++d) {
-      launch.block[d] = block[d];
-      launch.grid[d] = grid[d];
-    }
-    if (kernel->hasAttr("cq.token_blocks"))
-      launch.grid[1] = (m + tokens - 1) / tokens;
-    launch.dynamicSharedBytes =
-        kernel->getAttrOfType<IntegerAttr>("cq.shared_bytes").getInt();
-    for (Attribute label : kernel->getAttrOfType<ArrayAttr>("cq.arguments")) {
-      StringRef name = cast<StringAttr>(label).getValue();
-      GPUArgument &argument = launch.arguments.emplace_back();
-      auto it = buffers.find(name);
-      if (it == buffers.end()) {
-        argument.scalar = static_cast<uint64_t>(m);
-        continue;
+  /// Launches in order; each writes its last buffer.
+  LogicalResult launchAll(gpu::GPUFuncOp kernel, const Product &p,
+                          std::map<std::string, std::vector<uint8_t>> &buffers,
+                          uint64_t seed) {
+    for (const nv::ProductLaunch &launch : nv::launchesOf(kernel, p.m)) {
+      GPULaunch run;
+      run.seed = seed;
+      run.grid = launch.grid;
+      run.block = launch.block;
+      run.dynamicSharedBytes = launch.sharedBytes;
+      for (const std::string &role : launch.arguments) {
+        GPUArgument &argument = run.arguments.emplace_back();
+        argument.scalar = static_cast<uint64_t>(p.m);
+        if (role == "m")
+          continue;
+        std::vector<uint8_t> &bytes = buffers[role];
+        argument.uninitialised = role == launch.arguments.rbegin()[1];
+        argument.readOnly = !argument.uninitialised;
+        if (argument.uninitialised)
+          bytes.resize(nv::bufferBytes(p.spec, p.m, role));
+        else
+          EXPECT_EQ(int64_t(bytes.size()), nv::bufferBytes(p.spec, p.m, role))
+              << role;
+        argument.bytes = bytes;
       }
-      argument.bytes = *it->second;
-      argument.readOnly = name != written;
-      argument.uninitialised = name == written;
+      if (failed(runGPUKernel(cast<gpu::GPUModuleOp>(kernel->getParentOp())
+                                  .lookupSymbol<gpu::GPUFuncOp>(launch.kernel),
+                              run)))
+        return failure();
     }
-    return runGPUKernel(kernel, launch);
+    return success();
   }
 
   /// "" where every number is right, else what is wrong.
@@ -197,37 +196,17 @@ protected:
     if (failed(verify(kernel)))
       return message;
     unsigned yBytes = scaleBytes(p.spec.y);
-    std::vector<uint8_t> y(p.m * p.spec.n * yBytes), packed;
-    Buffers buffers{{"x", &p.x},
-                    {"packed", &packed},
-                    {"codes", &p.weight.codes},
-                    {"scales", &p.weight.scales},
-                    {"zeros", &p.weight.zeros},
-                    {"cherry_columns", &p.weight.cherryColumns},
-                    {"cherry_deltas", &p.weight.cherryDeltas},
-                    {"row_order", &p.weight.rowOrder},
-                    {"y", &y}};
-    auto other = [&](StringRef attribute) {
-      auto symbol = kernel->getAttrOfType<FlatSymbolRefAttr>(attribute);
-      return symbol ? cast<gpu::GPUModuleOp>(kernel->getParentOp())
-                          .lookupSymbol<gpu::GPUFuncOp>(symbol.getValue())
-                    : gpu::GPUFuncOp();
-    };
-    if (gpu::GPUFuncOp prepare = other("cq.prepare")) {
-      nv::MatmulSpec now = p.spec;
-      now.maxTokens = p.m;
-      packed.resize(now.packedElements() * 2);
-      if (failed(launch(prepare, buffers, "packed", p.m, seed)))
-        return message;
-    }
-    gpu::GPUFuncOp finish = other("cq.finish");
-    std::vector<uint8_t> partial;
-    if (finish)
-      partial.resize(p.m * p.spec.n * p.spec.options.splitK * 4);
-    buffers["partial"] = &partial;
-    if (failed(launch(kernel, buffers, finish ? "partial" : "y", p.m, seed)) ||
-        (finish && failed(launch(finish, buffers, "y", p.m, seed))))
+    std::map<std::string, std::vector<uint8_t>> buffers{
+        {"x", p.x},
+        {"codes", p.weight.codes},
+        {"scales", p.weight.scales},
+        {"zeros", p.weight.zeros},
+        {"cherry_columns", p.weight.cherryColumns},
+        {"cherry_deltas", p.weight.cherryDeltas},
+        {"row_order", p.weight.rowOrder}};
+    if (failed(launchAll(kernel, p, buffers, seed)))
       return message.empty() ? "failed without a message" : message;
+    std::vector<uint8_t> &y = buffers["y"];
     for (size_t i = 0; i != p.want.size(); ++i) {
       double got = decodeNumber(y.data() + i * yBytes, p.spec.y);
       if (!(std::fabs(got - p.want[i]) <= p.bound[i]))
