@@ -61,7 +61,7 @@ Value DotProduct::pairProducts(Value operand, Value activation) {
   return arith::AddIOp::create(e, low, high);
 }
 
-Value DotProduct::addPairs(Value pairs) {
+Value DotProduct::widenPairs(Value pairs) {
   Type i32 = e.getI32Type();
   if (!isa.emulated)
     return e.intrinsic(isa.vectorBytes() == 64 ? "llvm.x86.avx512.pmaddw.d.512"
@@ -119,7 +119,21 @@ void DotProduct::accumulate(Accumulator &acc, const Operand &operand,
 void DotProduct::finish(Accumulator &acc) {
   if (!acc.pending)
     return;
-  acc.total = arith::AddIOp::create(e, acc.total, addPairs(acc.pending));
+  acc.total = arith::AddIOp::create(e, acc.total, widenPairs(acc.pending));
   acc.pending = nullptr;
   acc.pendingMax = 0;
+}
+
+int64_t DotProduct::pairsPerSum(unsigned max) {
+  return kMaxPair / (2 * max * kMaxActivation);
+}
+
+Value DotProduct::zeroPairs() {
+  return e.constInt(16, 0, isa.vectorBytes() / 2);
+}
+
+Value DotProduct::addPairProducts(Value pairs, const Operand &operand,
+                                  Value activation) {
+  return arith::AddIOp::create(e, pairs,
+                               pairProducts(operand.bytes, activation));
 }

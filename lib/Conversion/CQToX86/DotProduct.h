@@ -41,11 +41,18 @@ public:
   /// Leaves everything in `total`.
   void finish(Accumulator &acc);
 
+  /// Without VNNI: sums of int16 pairs that a loop carries, which hold
+  /// `pairsPerSum` products before they are widened.
+  static int64_t pairsPerSum(unsigned max);
+  Value zeroPairs();
+  Value addPairProducts(Value pairs, const Operand &operand, Value activation);
+  /// Sums of pairs as lanes of i32.
+  Value widenPairs(Value pairs);
+
 private:
   Value dotQuad(Value total, Value operand, Value activation);
   Value pairProducts(Value operand, Value activation);
   Value withSign(Value activation, Value sign);
-  Value addPairs(Value pairs);
 
   Emitter &e;
   ISA isa;

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Heuristics.h"
+#include "llvm/Support/MathExtras.h"
 #include <algorithm>
 
 using namespace mlir::cq;
@@ -24,16 +25,34 @@ int64_t mlir::cq::x86::maxTokensPerTile(ISA isa, ActivationMode mode,
   return 8;
 }
 
-bool mlir::cq::x86::unpacksPanels(ActivationMode mode, LayoutKind layout,
-                                  unsigned bits, int64_t k, int64_t tokens) {
-  // From two tiles on it pays; the scratch has to stay in a core's L2.
+bool mlir::cq::x86::unpacksPanels(ISA isa, ActivationMode mode,
+                                  LayoutKind layout, unsigned bits, int64_t k,
+                                  int64_t tokens) {
+  // With few registers a tile of bytes from L1 is the only one that has room
+  // for its sums; with many it pays from two tiles on.
   return mode == ActivationMode::Int8 && layout == LayoutKind::Panel16 &&
-         bits < 8 && tokens >= 16 && 16 * k <= 256 * 1024;
+         bits < 8 && k % 4 == 0 &&
+         tokens >= (isa.numRegisters() == 16 ? 3 : 16);
 }
+
+int64_t mlir::cq::x86::unpackedColumns(int64_t k, int64_t tokens) {
+  // Few tokens wait for memory too: short pieces keep it busy meanwhile. Of
+  // many, sixteen rows and the activations of a tile lie in L1 together.
+  const int64_t most = tokens <= 16 ? 128 : 1024;
+  int64_t pieces = (k + most - 1) / most;
+  return pieces == 1 ? k : llvm::alignTo((k + pieces - 1) / pieces, 128);
+}
+
+// Three bits and less, two quads at a time: in longer code LLVM adds products
+// to each other first, and spills.
+int64_t mlir::cq::x86::minColumnsPerRun() { return 64; }
+
+int64_t mlir::cq::x86::tokensPerUnpacking() { return 256; }
 
 TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
                                  LayoutKind layout, bool unpacked,
-                                 const PanelUnit &unit, int64_t tokens) {
+                                 const PanelUnit &unit, int64_t k,
+                                 int64_t tokens) {
   TilePlan plan;
   plan.tokens = tokens;
   // One token waits for memory: all sixteen rows of a cache line at once.
@@ -45,7 +64,11 @@ TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
           : 16;
   // A shift per quad is cheaper than an accumulator per token and shift class.
   plan.inPlace = isa.hasDotProduct() && tokens <= 2 && !unpacked;
-  plan.chains = isa.hasDotProduct() && tokens == 1 ? 2 : 1;
+  plan.chains = isa.hasDotProduct() && tokens == 1 && !unpacked ? 2 : 1;
+  if (unpacked) {
+    plan.columnsPerStep = std::min<int64_t>(32, k & -k);
+    return plan;
+  }
   // Straight-line code that is long enough to hide the loop and short enough
   // for compile time: 32 quads for one token, 8 for several.
   plan.columnsPerStep =

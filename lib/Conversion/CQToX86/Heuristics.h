@@ -24,7 +24,8 @@ struct TilePlan {
   bool inPlace = false;
   /// Independent accumulators of one sum; hides the latency of the dot product.
   unsigned chains = 1;
-  /// Columns of K that the body of the inner loop covers.
+  /// Columns of K that the body of the inner loop covers. Of unpacked panels it
+  /// divides K.
   int64_t columnsPerStep = 64;
 };
 
@@ -33,12 +34,24 @@ int64_t maxTokensPerTile(ISA isa, ActivationMode mode, LayoutKind layout,
                          bool unpacked);
 
 TilePlan planTile(ISA isa, ActivationMode mode, LayoutKind layout,
-                  bool unpacked, const PanelUnit &unit, int64_t tokens);
+                  bool unpacked, const PanelUnit &unit, int64_t k,
+                  int64_t tokens);
 
 /// Whether a panel is unpacked once into scratch memory, for all tokens, rather
 /// than in every tile. `tokens` may be ShapedType::kDynamic.
-bool unpacksPanels(ActivationMode mode, LayoutKind layout, unsigned bits,
-                   int64_t k, int64_t tokens);
+bool unpacksPanels(ISA isa, ActivationMode mode, LayoutKind layout,
+                   unsigned bits, int64_t k, int64_t tokens);
+
+/// Columns of a panel that are unpacked at a time: a multiple of 128, or all.
+int64_t unpackedColumns(int64_t k, int64_t tokens);
+
+/// Columns whose products an int16 has to hold for a loop to carry sums of
+/// pairs; sums of fewer are widened in straight-line code.
+int64_t minColumnsPerRun();
+
+/// Tokens that one unpacking serves where a panel is unpacked in several
+/// pieces: their sums stay in L1 or L2 meanwhile.
+int64_t tokensPerUnpacking();
 
 /// Multiplications below which a product is not worth waking a thread.
 int64_t parallelProductSize();

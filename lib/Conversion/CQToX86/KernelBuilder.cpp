@@ -178,7 +178,8 @@ private:
   void callSegment(const Segment &segment, Value lower, Value upper,
                    KernelCache &cache);
   std::string segmentName(const Segment &segment) const;
-  void emitPanel(WeightReader &reader, bool unpacked);
+  void emitPanel(WeightReader &reader);
+  void emitUnpackedPanels(const Segment &segment, Value lower, Value upper);
   /// Covers all tokens with tiles of at most `most`.
   void forTokens(int64_t most,
                  llvm::function_ref<void(Value token, int64_t tokens)> body);
@@ -208,13 +209,14 @@ void MatmulKernel::forTokens(int64_t most,
   e.loop(whole, m, 1, [&](Value token) { body(token, 1); });
 }
 
-void MatmulKernel::emitPanel(WeightReader &reader, bool unpacked) {
+void MatmulKernel::emitPanel(WeightReader &reader) {
   const WeightSpec &weight = spec.weight;
   LayoutKind layout = weight.layout.kind;
+  constexpr bool unpacked = false;
   forTokens(maxTokensPerTile(spec.isa, spec.mode, layout, unpacked),
             [&](Value token, int64_t tokens) {
               TilePlan plan = planTile(spec.isa, spec.mode, layout, unpacked,
-                                       reader.unit(), tokens);
+                                       reader.unit(), weight.k, tokens);
               MicroTile tile(e, spec, args, reader, plan);
               // A real loop over row halves: unrolled, LLVM would keep every
               // broadcast activation of the first half alive for the second.
@@ -224,10 +226,86 @@ void MatmulKernel::emitPanel(WeightReader &reader, bool unpacked) {
               else
                 tile.emit(token, e.index(0));
             });
-  if (!unpacked)
-    forCherryTokens([&](Value token, int64_t tokens) {
-      emitCherries(e, spec, args, reader, token, tokens);
+  forCherryTokens([&](Value token, int64_t tokens) {
+    emitCherries(e, spec, args, reader, token, tokens);
+  });
+}
+
+void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
+                                      Value upper) {
+  LayoutKind layout = spec.weight.layout.kind;
+  int64_t k = spec.weight.k, columns = unpackedColumns(k, spec.m);
+  auto reader = WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
+                                             args, columns);
+  int64_t most = maxTokensPerTile(spec.isa, spec.mode, layout, true);
+  auto tileOf = [&](int64_t tokens) {
+    return MicroTile(
+        e, spec, args, *reader,
+        planTile(spec.isa, spec.mode, layout, true, reader->unit(), k, tokens));
+  };
+  Value zero = e.index(0), end = e.index(k);
+  if (columns == k) {
+    e.loop(lower, upper, 1, [&](Value panel) {
+      reader->setPanel(panel);
+      reader->unpack(zero, end);
+      forTokens(most, [&](Value token, int64_t tokens) {
+        MicroTile tile = tileOf(tokens);
+        tile.store(token, tile.emitUnpacked(token, zero, end, tile.zeroSums()));
+      });
     });
+    return;
+  }
+  if (spec.m <= most) {
+    e.loop(lower, upper, 1, [&](Value panel) {
+      reader->setPanel(panel);
+      MicroTile tile = tileOf(spec.m);
+      tile.store(
+          zero, e.loop(zero, end, columns, tile.zeroSums(),
+                       [&](Value column, ValueRange sums) {
+                         Value pieceEnd = e.min(e.add(column, columns), end);
+                         reader->unpack(column, pieceEnd);
+                         return tile.emitUnpacked(zero, column, pieceEnd, sums);
+                       }));
+    });
+    return;
+  }
+  // A piece of the panel that stays in L1 meets a block of tokens, whose sums
+  // wait in memory for the next piece.
+  int64_t block = std::min(spec.m, tokensPerUnpacking());
+  Value sums = memref::AllocaOp::create(
+      e, MemRefType::get({block, 16}, e.getF32Type()), e.getI64IntegerAttr(64));
+  e.loop(lower, upper, 1, [&](Value panel) {
+    reader->setPanel(panel);
+    e.pieces(spec.m, block, {},
+             [&](Value first, int64_t count, ValueRange) -> SmallVector<Value> {
+               auto forTiles =
+                   [&](llvm::function_ref<void(MicroTile &, Value)> body) {
+                     e.pieces(count, most, {},
+                              [&](Value token, int64_t tokens, ValueRange) {
+                                MicroTile tile = tileOf(tokens);
+                                body(tile, token);
+                                return SmallVector<Value>();
+                              });
+                   };
+               forTiles([&](MicroTile &tile, Value token) {
+                 tile.keepSums(sums, token, tile.zeroSums());
+               });
+               e.loop(zero, end, columns, [&](Value column) {
+                 Value pieceEnd = e.min(e.add(column, columns), end);
+                 reader->unpack(column, pieceEnd);
+                 forTiles([&](MicroTile &tile, Value token) {
+                   tile.keepSums(sums, token,
+                                 tile.emitUnpacked(e.add(first, token), column,
+                                                   pieceEnd,
+                                                   tile.loadSums(sums, token)));
+                 });
+               });
+               forTiles([&](MicroTile &tile, Value token) {
+                 tile.store(e.add(first, token), tile.loadSums(sums, token));
+               });
+               return {};
+             });
+  });
 }
 
 void MatmulKernel::forCherryTokens(
@@ -238,25 +316,22 @@ void MatmulKernel::forCherryTokens(
 
 void MatmulKernel::emitSegment(const Segment &segment, Value lower,
                                Value upper) {
-  bool unpacked = unpacksPanels(spec.mode, spec.weight.layout.kind,
-                                segment.bits, spec.weight.k, spec.m);
-  auto reader =
-      unpacked ? WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
-                                              args)
-               : WeightReader::create(e, spec.weight, segment, spec.isa, args);
-  e.loop(lower, upper, 1, [&](Value panel) {
-    reader->setPanel(panel);
-    emitPanel(*reader, unpacked);
-  });
-  if (!unpacked)
+  auto reader = WeightReader::create(e, spec.weight, segment, spec.isa, args);
+  if (!unpacksPanels(spec.isa, spec.mode, spec.weight.layout.kind, segment.bits,
+                     spec.weight.k, spec.m)) {
+    e.loop(lower, upper, 1, [&](Value panel) {
+      reader->setPanel(panel);
+      emitPanel(*reader);
+    });
     return;
+  }
+  emitUnpackedPanels(segment, lower, upper);
   // Of many tokens a few at a time, for all panels: cherries read activations
   // here and there, and those of a few tokens stay in L1.
-  auto stored = WeightReader::create(e, spec.weight, segment, spec.isa, args);
   forCherryTokens([&](Value token, int64_t tokens) {
     e.loop(lower, upper, 1, [&](Value panel) {
-      stored->setPanel(panel);
-      emitCherries(e, spec, args, *stored, token, tokens);
+      reader->setPanel(panel);
+      emitCherries(e, spec, args, *reader, token, tokens);
     });
   });
 }

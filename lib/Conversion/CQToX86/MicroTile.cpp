@@ -9,6 +9,7 @@
 #include "MicroTile.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/ADT/bit.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -225,6 +226,106 @@ SmallVector<Value> MicroTile::emitInt8() {
                      });
         return fold(column, totals, carried);
       });
+}
+
+//===----------------------------------------------------------------------===//
+// int8 activations, unpacked panels
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> MicroTile::pairsOfRun(Value column, Value length,
+                                         int64_t step) {
+  DotProduct dot(e, isa);
+  const Field &field = fields.front();
+  SmallVector<Value> zeros(parts * plan.tokens, dot.zeroPairs());
+  return e.loop(
+      e.index(0), length, step, zeros, [&](Value start, ValueRange sums) {
+        SmallVector<Value> result(sums);
+        for (int64_t offset = 0; offset < step; offset += 4) {
+          Value at = e.add(e.add(column, start), offset);
+          SmallVector<Operand> operands;
+          for (unsigned p = 0; p < parts; ++p)
+            operands.push_back(dot.prepare(
+                emitField(e, field, loadUnit(at, 0, p)), field.max, false));
+          for (unsigned t = 0; t < plan.tokens; ++t) {
+            Value activation = broadcastQuad(t, at, 4);
+            for (unsigned p = 0; p < parts; ++p)
+              result[part(p, t)] = dot.addPairProducts(result[part(p, t)],
+                                                       operands[p], activation);
+          }
+        }
+        return result;
+      });
+}
+
+SmallVector<Value> MicroTile::emitUnpacked(Value token, Value column, Value end,
+                                           ValueRange sums) {
+  tokenBase = token;
+  laneBase = e.index(0);
+  int64_t k = spec.weight.k, group = activationGroup(scheme);
+  auto lengthOf = [&](Value from, Value to, int64_t whole) {
+    return k % whole == 0 ? e.index(whole)
+                          : e.min(e.sub(to, from), e.index(whole));
+  };
+  SmallVector<Value> zeros(parts * plan.tokens, e.constI32(0, isa.lanes()));
+  // A power of two, so that runs divide groups.
+  int64_t run = isa.hasDotProduct()
+                    ? 0
+                    : 4 * static_cast<int64_t>(llvm::bit_floor<uint64_t>(
+                              DotProduct::pairsPerSum(fields.front().max)));
+  auto sumGroup = [&](Value first, Value length) -> SmallVector<Value> {
+    if (run < minColumnsPerRun())
+      return e.loop(e.index(0), length, plan.columnsPerStep, zeros,
+                    [&](Value offset, ValueRange totals) {
+                      return productsInt8(e.add(first, offset),
+                                          plan.columnsPerStep, totals);
+                    });
+    DotProduct dot(e, isa);
+    int64_t step = std::min<int64_t>(8, plan.columnsPerStep);
+    auto widened = [&](Value from, Value columns) {
+      return llvm::map_to_vector(
+          pairsOfRun(from, columns, step),
+          [&](Value pairs) { return dot.widenPairs(pairs); });
+    };
+    if (run >= group)
+      return widened(first, length);
+    return e.loop(
+        e.index(0), length, run, zeros, [&](Value offset, ValueRange before) {
+          SmallVector<Value> after =
+              widened(e.add(first, offset), lengthOf(offset, length, run));
+          for (auto [total, sum] : llvm::zip_equal(before, after))
+            sum = arith::AddIOp::create(e, total, sum);
+          return after;
+        });
+  };
+  return e.loop(column, end, group, sums, [&](Value first, ValueRange carried) {
+    return fold(first, sumGroup(first, lengthOf(first, end, group)), carried);
+  });
+}
+
+SmallVector<Value> MicroTile::zeroSums() {
+  return SmallVector<Value>(parts * plan.tokens, e.constF32(0.0f, isa.lanes()));
+}
+
+void MicroTile::store(Value token, ValueRange sums) {
+  tokenBase = token;
+  laneBase = e.index(0);
+  storeTile(sums);
+}
+
+SmallVector<Value> MicroTile::loadSums(Value memref, Value token) {
+  SmallVector<Value> sums(parts * plan.tokens);
+  for (unsigned t = 0; t < plan.tokens; ++t)
+    for (unsigned p = 0; p < parts; ++p)
+      sums[part(p, t)] = e.loadVector(
+          memref, {e.add(token, t), e.index(p * isa.lanes())}, isa.lanes());
+  return sums;
+}
+
+void MicroTile::keepSums(Value memref, Value token, ValueRange sums) {
+  for (unsigned t = 0; t < plan.tokens; ++t)
+    for (unsigned p = 0; p < parts; ++p)
+      e.store(sums[part(p, t)], memref,
+              {e.add(token, t), e.index(p * isa.lanes())});
 }
 
 //===----------------------------------------------------------------------===//

@@ -28,7 +28,21 @@ public:
   /// [token, token + plan.tokens), stored to y (without cherries).
   void emit(Value token, Value lane);
 
+  /// Of a panel whose columns [column, end) are unpacked: what they add to the
+  /// sums, which begin at 0.
+  SmallVector<Value> emitUnpacked(Value token, Value column, Value end,
+                                  ValueRange sums);
+  SmallVector<Value> zeroSums();
+  /// Stores sums to y.
+  void store(Value token, ValueRange sums);
+  /// Sums kept in memory of [tokens, 16] f32 from `token` on.
+  SmallVector<Value> loadSums(Value memref, Value token);
+  void keepSums(Value memref, Value token, ValueRange sums);
+
 private:
+  /// Of an unpacked panel, sums of pairs over `length` columns, which fit
+  /// int16; `step` columns in the body of the loop.
+  SmallVector<Value> pairsOfRun(Value column, Value length, int64_t step);
   SmallVector<Value> emitInt8();
   SmallVector<Value> emitFloat();
   /// One step of the inner loop: products of columns [column, column + length).

@@ -87,12 +87,16 @@ public:
 protected:
   Value loadStored(const PanelUnit &stored, Value column, int64_t offset,
                    unsigned vector, Value lane) {
-    // Units follow one another, so a column is a fixed number of bytes.
-    int64_t bytesPerColumn = stored.vectors * 64 / stored.columns();
-    Value at = e.add(codeBase, e.mul(column, bytesPerColumn));
-    at = e.add(at, e.mul(lane, 4));
-    at = e.add(at, offset * bytesPerColumn + 64 * int64_t(vector));
+    Value at = e.add(codeAt(stored, column), e.mul(lane, 4));
+    at = e.add(at, offset * bytesPerColumn(stored) + 64 * int64_t(vector));
     return e.loadVector(args.codes, at, isa.vectorBytes());
+  }
+  // Units follow one another, so a column is a fixed number of bytes.
+  static int64_t bytesPerColumn(const PanelUnit &stored) {
+    return stored.vectors * 64 / stored.columns();
+  }
+  Value codeAt(const PanelUnit &stored, Value column) {
+    return e.add(codeBase, e.mul(column, bytesPerColumn(stored)));
   }
 
 public:
@@ -112,51 +116,60 @@ private:
   Value codeBase, scaleBase;
 };
 
-/// panel16 for many tokens: setPanel writes the codes of the whole panel in the
-/// order of an 8-bit panel, so that tiles only load them.
+/// panel16 for several tokens: codes of a panel are written in the order of an
+/// 8-bit panel first, so that tiles only load them.
 class UnpackedReader : public PanelReader {
 public:
   UnpackedReader(Emitter &e, const WeightSpec &spec, const Segment &segment,
-                 ISA isa, const KernelArgs &args)
+                 ISA isa, const KernelArgs &args, int64_t columns)
       : PanelReader(e, spec, segment, isa, args),
         stored(PanelUnit::get(segment.bits)) {
-    int64_t columns = llvm::alignTo(spec.k, stored.columns());
+    columns = llvm::alignTo(columns, stored.columns());
     scratch = memref::AllocaOp::create(
         e, MemRefType::get({16 * columns}, e.getI8Type()),
         e.getI64IntegerAttr(64));
     unitTable = &PanelUnit::get(8);
   }
 
-  void setPanel(Value newPanel) override {
-    PanelReader::setPanel(newPanel);
+  void unpack(Value column, Value end) override {
+    first = column;
     SmallVector<Field> fields =
         planFields(stored, segmentScheme.maxCode(), isa, /*inPlace=*/false);
-    e.loop(e.index(0), e.index(llvm::alignTo(spec.k, stored.columns())),
-           stored.columns(), [&](Value column) {
-             for (unsigned lane = 0; lane < 16; lane += isa.lanes())
-               unpack(fields, column, e.index(lane));
-           });
+    e.loop(column, end, stored.columns(), [&](Value unitColumn) {
+      for (unsigned lane = 0; lane < 16; lane += isa.lanes())
+        unpackUnit(fields, unitColumn, e.index(lane));
+      // Codes lie in the order in which they are read, panel after panel.
+      constexpr int64_t D = 1024;
+
+      for (unsigned v = 0; v < stored.vectors; ++v)
+        memref::PrefetchOp::create(
+            e, args.codes,
+            e.add(codeAt(stored, unitColumn), D * seg.bits + 64 * v),
+            /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+    });
   }
 
   Value loadVector(Value column, int64_t offset, unsigned vector,
                    Value lane) override {
-    Value at = e.add(e.add(e.mul(column, 16), e.mul(lane, 4)), offset * 16);
-    return e.loadVector(scratch, at, isa.vectorBytes());
+    return e.loadVector(scratch, e.add(place(column, lane), offset * 16),
+                        isa.vectorBytes());
   }
 
 private:
-  void unpack(ArrayRef<Field> fields, Value column, Value lane) {
+  Value place(Value column, Value lane) {
+    return e.add(e.mul(e.sub(column, first), 16), e.mul(lane, 4));
+  }
+  void unpackUnit(ArrayRef<Field> fields, Value column, Value lane) {
     SmallVector<Value> vectors;
     for (unsigned v = 0; v < stored.vectors; ++v)
       vectors.push_back(loadStored(stored, column, 0, v, lane));
     for (const Field &field : fields)
       e.store(emitField(e, field, vectors), scratch,
-              e.add(e.add(e.mul(column, 16), e.mul(lane, 4)),
-                    64 * int64_t(field.quad)));
+              e.add(place(column, lane), 64 * int64_t(field.quad)));
   }
 
   const PanelUnit &stored;
-  Value scratch;
+  Value scratch, first;
 };
 
 /// linear: codes of 16 rows are brought into the order of an 8-bit panel first,
@@ -244,6 +257,6 @@ WeightReader::create(Emitter &e, const WeightSpec &spec, const Segment &segment,
 std::unique_ptr<WeightReader>
 WeightReader::createUnpacked(Emitter &e, const WeightSpec &spec,
                              const Segment &segment, ISA isa,
-                             const KernelArgs &args) {
-  return std::make_unique<UnpackedReader>(e, spec, segment, isa, args);
+                             const KernelArgs &args, int64_t columns) {
+  return std::make_unique<UnpackedReader>(e, spec, segment, isa, args, columns);
 }

@@ -50,15 +50,18 @@ public:
                                               const WeightSpec &spec,
                                               const Segment &segment, ISA isa,
                                               const KernelArgs &args);
-  /// The same, but a panel's codes are unpacked into scratch memory by
-  /// setPanel, one byte each: for products of many tokens.
+  /// The same, but codes are read from scratch memory of `columns` columns,
+  /// into which `unpack` puts them, one byte each.
   static std::unique_ptr<WeightReader>
   createUnpacked(Emitter &e, const WeightSpec &spec, const Segment &segment,
-                 ISA isa, const KernelArgs &args);
+                 ISA isa, const KernelArgs &args, int64_t columns);
   virtual ~WeightReader() = default;
 
   /// Moves to a panel, counted from the segment's first.
   virtual void setPanel(Value panel);
+  /// Unpacks the columns [column, end) of the panel, from now on the only ones
+  /// that can be read.
+  virtual void unpack(Value column, Value end) {}
   /// Called once before the vectors of columns [column, column + length).
   virtual void prepare(Value column, int64_t length) {}
   /// Vector `vector` of the unit at `offset` columns from the prepared

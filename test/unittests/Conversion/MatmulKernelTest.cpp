@@ -162,6 +162,28 @@ TEST_P(MatmulKernel, LinearPlanesEqualReference) {
                GetParam().emulated ? 31 : 11);
 }
 
+/// Panels unpacked in several pieces, and more tokens than one unpacking
+/// serves.
+TEST_P(MatmulKernel, LongRowsEqualReference) {
+  std::vector<MatmulCase> cases;
+  unsigned turn = 0;
+  for (unsigned bits : {2u, 3u, 4u, 5u, 6u})
+    for (int64_t tokens : {3, 4, 7, 22, 259}) {
+      // Pieces of 768, or of 128 columns; the last is shorter, or ends in half
+      // a group, or in one quad.
+      const int64_t columns[] = {2240, 1028, 1600, 1096};
+      if (++turn % 3 != 0 && GetParam().emulated)
+        continue;
+      Scheme scheme{bits, 32 << (turn % 3),
+                    turn % 2 ? Grid::Symmetric : Grid::Affine};
+      int64_t k = columns[turn % 4];
+      cases.push_back(makeCase(GetParam(), scheme, ActivationMode::Int8,
+                               tokens > 100 ? 17 : 37, k, tokens, false,
+                               LayoutKind::Panel16, cherriesOf(turn, k), turn));
+    }
+  checkAll(cases);
+}
+
 /// Cherry columns past the end of K (a damaged archive) read nothing outside x:
 /// its last byte lies before a guard page.
 TEST_P(MatmulKernel, DamagedCherryColumnsStayInside) {
