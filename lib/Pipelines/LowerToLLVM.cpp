@@ -58,6 +58,7 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   // straight to their destination need no buffer.
   pm.addPass(createBindParameters());
   pm.addPass(createBufferize());
+  pm.addPass(createTightenArguments());
   // Copies of a buffer onto itself (caches updated in place) fold here.
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -97,6 +98,7 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   pm.addPass(createSCFToControlFlowPass());
   // To LLVM: launches first (they make memref, func and arith operations).
   pm.addPass(createConvertCQToLLVM());
+  pm.addPass(createBareArguments());
   pm.addPass(createConvertAllToLLVM());
   pm.addPass(createCSEPass());
 }

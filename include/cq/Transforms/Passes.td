@@ -141,6 +141,19 @@ def Bufferize : Pass<"cq-bufferize", "::mlir::ModuleOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def TightenArguments : Pass<"cq-tighten-arguments", "::mlir::ModuleOp"> {
+  let summary = "Arguments that are whole buffers at every call say so in their type";
+  let description = [{
+    cq-bufferize lets every argument begin anywhere in a larger buffer. Where each
+    call of a private function casts a buffer of the identity layout to that, the
+    argument takes the identity layout, and what the function calls learns it in
+    turn. A buffer of static shape and identity layout is an address: weights and
+    activations then travel as one word, not as a descriptor of five.
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numArguments", "arguments", "Arguments that are whole buffers">];
+}
+
 def ApproximateMath : Pass<"cq-approximate-math", "::mlir::func::FuncOp"> {
   let summary = "exp, tanh, log, erf as polynomials";
   let description = [{

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Conversion/CQToLLVM/CQToLLVM.h"
+#include "PointerType.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -28,12 +29,6 @@ static Value cast(ImplicitLocOpBuilder &b, Value value, Type type) {
   if (value.getType() == type)
     return value;
   return UnrealizedConversionCastOp::create(b, type, value).getResult(0);
-}
-
-/// Whether a memref is its address: everything else is in its type.
-static bool isPointer(Type type) {
-  auto memref = dyn_cast<MemRefType>(type);
-  return memref && memref.hasStaticShape() && memref.getLayout().isIdentity();
 }
 
 namespace {

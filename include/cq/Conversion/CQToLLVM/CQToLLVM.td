@@ -27,6 +27,18 @@ def ConvertCQToLLVM : Pass<"convert-cq-to-llvm", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numThunks", "thunks", "Kernels that got a thunk">];
 }
 
+def BareArguments : Pass<"cq-bare-arguments", "::mlir::ModuleOp"> {
+  let summary = "Private functions take memrefs of static shape as addresses";
+  let description = [{
+    Arguments of private functions that are memrefs of static shape and identity
+    layout become `!llvm.ptr`: one value instead of a descriptor of three and two
+    a dimension, which the function builds anew from its type. Functions whose address is taken
+    keep their signature. After convert-cq-to-llvm, before func is converted.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect"];
+  let statistics = [Statistic<"numArguments", "arguments", "Arguments that are addresses">];
+}
+
 def ConvertAllToLLVM : Pass<"cq-convert-all-to-llvm", "::mlir::ModuleOp"> {
   let summary = "vector, math, memref, arith, index, cf, func and ub in one conversion";
   let description = [{
