@@ -13,6 +13,7 @@
 #include "WeightSource.h"
 #include "cq/Conversion/CQToIREE/CQToIREE.h"
 #include "cq/Conversion/CQToLinalg/CQToLinalg.h"
+#include "cq/Dialect/CQ/IR/ArchiveTypes.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Model/IRPA.h"
 #include "cq/Support/AtomicFile.h"
@@ -170,24 +171,6 @@ struct ExportIREE : cq::impl::CQExportIREEBase<ExportIREE> {
 
 static llvm::Error failWith(const Twine &what) { return mlir::cq::fail(what); }
 
-static std::optional<DType> archiveType(Type type) {
-  if (type.isF32())
-    return DType::F32;
-  if (type.isF16())
-    return DType::F16;
-  if (type.isBF16())
-    return DType::BF16;
-  if (type.isInteger(8))
-    return DType::I8;
-  if (type.isInteger(16))
-    return DType::I16;
-  if (type.isInteger(32))
-    return DType::I32;
-  if (type.isInteger(64))
-    return DType::I64;
-  return std::nullopt;
-}
-
 static bool isExtern(ml_program::GlobalOp global) {
   return isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr());
 }
@@ -276,7 +259,7 @@ LogicalResult Exporter::openArchive() {
     auto type = dyn_cast<RankedTensorType>(global.getType());
     if (!isExtern(global) || !type || !type.hasStaticShape())
       continue;
-    if (std::optional<DType> element = archiveType(type.getElementType()))
+    if (std::optional<DType> element = toDType(type.getElementType()))
       archive->declare(global.getSymName(), *element, type.getShape());
   }
   return success();
@@ -474,7 +457,7 @@ LogicalResult Exporter::storeInline(Export &weight,
 llvm::Error Exporter::append(Copied &copied) {
   const ParameterInfo *info = archive->find(copied.global.getSymName());
   Type element = copied.type.getElementType();
-  if (archiveType(element) == info->type)
+  if (toDType(element) == info->type)
     return writer->append(info->bytes);
   if (!element.isF32())
     return failWith("tensor '" + copied.global.getSymName() + "' of " +
@@ -504,7 +487,7 @@ LogicalResult Exporter::store() {
   if (!parametersOut.empty()) {
     std::vector<ParameterWriter::Entry> entries;
     for (Copied &copied : copies) {
-      std::optional<DType> type = archiveType(copied.type.getElementType());
+      std::optional<DType> type = toDType(copied.type.getElementType());
       if (!type)
         return fail("global '" + copied.global.getSymName() +
                     "' has elements that an archive cannot hold");

@@ -9,7 +9,7 @@
 #ifndef CQ_LIB_DIALECT_CQ_TRANSFORMS_ARCHIVEBYTES_H
 #define CQ_LIB_DIALECT_CQ_TRANSFORMS_ARCHIVEBYTES_H
 
-#include "cq/Model/Parameters.h"
+#include "cq/Dialect/CQ/IR/ArchiveTypes.h"
 #include "cq/Solver/RatioPlan.h"
 #include "mlir/IR/BuiltinOps.h"
 
@@ -32,9 +32,6 @@ private:
   llvm::Expected<int64_t> fileBytes(ArrayRef<PlanEntry> entries) const;
   mutable ModuleOp module; ///< ops have no const
 };
-
-/// What an archive calls numbers of this type.
-std::optional<DType> toDType(Type type);
 
 /// Tells an archive the types of the module's globals by reference.
 void declareParameters(ModuleOp module, ParameterArchive &archive);
