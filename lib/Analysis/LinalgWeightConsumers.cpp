@@ -65,37 +65,53 @@ struct ContractionConsumer
 };
 
 /// A convolution whose kernel is one point is a product over channels. `image`
-/// spatial dimensions; input [N, C, image…], kernel [F, C, 1…].
-template <typename OpTy, unsigned image>
+/// spatial dimensions; input [N, C, image…], kernel [F, C, 1…], or with the
+/// channels last, input [N, image…, C], kernel [1…, C, F].
+template <typename OpTy, unsigned image, bool channelsLast>
 struct PointConvolutionConsumer
     : WeightConsumerOpInterface::ExternalModel<
-          PointConvolutionConsumer<OpTy, image>, OpTy> {
+          PointConvolutionConsumer<OpTy, image, channelsLast>, OpTy> {
   SmallVector<WeightConsumption, 2> getWeightConsumptions(Operation *op) const {
     auto conv = cast<OpTy>(op);
     if (!llvm::all_of(op->getOperandTypes(), isFloatTensor))
       return {};
     auto kernel = cast<RankedTensorType>(op->getOperand(1).getType());
     auto result = cast<RankedTensorType>(op->getOperand(2).getType());
-    for (int64_t size : kernel.getShape().drop_front(2))
-      if (size != 1)
-        return {};
+    ArrayRef<int64_t> points = kernel.getShape();
+    points = channelsLast ? points.drop_back(2) : points.drop_front(2);
+    if (llvm::any_of(points, [](int64_t size) { return size != 1; }))
+      return {};
     for (int64_t stride : conv.getStrides().template getValues<int64_t>())
       if (stride != 1)
         return {};
     // Loops: 0 image number, 1 output channel, 2 … image, last input channel.
     WeightConsumption c;
     int64_t channel = 2 + image;
+    SmallVector<int64_t> units(image, WeightConsumption::kUnit), positions;
+    for (unsigned i = 0; i < image; ++i)
+      positions.push_back(2 + i);
     c.weightOperand = 1, c.activationOperand = 0;
-    c.weightLoops = {1, channel};
-    c.weightLoops.append(image, WeightConsumption::kUnit);
-    c.activationLoops = {0, channel};
-    c.resultLoops = {0, 1};
-    for (unsigned i = 0; i < image; ++i) {
-      c.activationLoops.push_back(2 + i);
-      c.resultLoops.push_back(2 + i);
+    c.activationLoops = {0};
+    c.resultLoops = {0};
+    if (channelsLast) {
+      c.weightLoops = units;
+      c.weightLoops.append({channel, 1});
+      c.activationLoops.append(positions);
+      c.activationLoops.push_back(channel);
+      c.resultLoops.append(positions);
+      c.resultLoops.push_back(1);
+    } else {
+      c.weightLoops = {1, channel};
+      c.weightLoops.append(units);
+      c.activationLoops.push_back(channel);
+      c.activationLoops.append(positions);
+      c.resultLoops.push_back(1);
+      c.resultLoops.append(positions);
     }
-    llvm::append_range(c.loopSizes, result.getShape());
-    c.loopSizes.push_back(kernel.getDimSize(1));
+    c.loopSizes.assign(3 + image, 1);
+    for (auto [loop, size] : llvm::zip_equal(c.resultLoops, result.getShape()))
+      c.loopSizes[loop] = size;
+    c.loopSizes[channel] = kernel.getDimSize(channelsLast ? image : 1);
     c.isReduction.assign(2 + image, false);
     c.isReduction.push_back(true);
     return {c};
@@ -109,6 +125,12 @@ static void attachContractions(MLIRContext *context) {
   (Ops::template attachInterface<ContractionConsumer<Ops>>(*context), ...);
 }
 
+template <typename OpTy, unsigned image, bool channelsLast>
+static void attachPointConvolution(MLIRContext *context) {
+  OpTy::template attachInterface<
+      PointConvolutionConsumer<OpTy, image, channelsLast>>(*context);
+}
+
 void cq::registerLinalgWeightConsumers(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, linalg::LinalgDialect *) {
     attachContractions<
@@ -116,9 +138,9 @@ void cq::registerLinalgWeightConsumers(DialectRegistry &registry) {
         linalg::MatvecOp, linalg::BatchVecmatOp, linalg::BatchMatvecOp,
         linalg::BatchReduceMatmulOp, linalg::ContractOp, linalg::GenericOp>(
         context);
-    linalg::Conv1DNcwFcwOp::attachInterface<
-        PointConvolutionConsumer<linalg::Conv1DNcwFcwOp, 1>>(*context);
-    linalg::Conv2DNchwFchwOp::attachInterface<
-        PointConvolutionConsumer<linalg::Conv2DNchwFchwOp, 2>>(*context);
+    attachPointConvolution<linalg::Conv1DNcwFcwOp, 1, false>(context);
+    attachPointConvolution<linalg::Conv2DNchwFchwOp, 2, false>(context);
+    attachPointConvolution<linalg::Conv1DNwcWcfOp, 1, true>(context);
+    attachPointConvolution<linalg::Conv2DNhwcHwcfOp, 2, true>(context);
   });
 }

@@ -81,8 +81,8 @@ public:
 
   void run() {
     result.module->walk<WalkOrder::PreOrder>([&](Operation *op) {
-      if (auto consumer = dyn_cast<WeightConsumerOpInterface>(op))
-        traceProduct(consumer);
+      if (isa<WeightConsumerOpInterface, linalg::LinalgOp>(op))
+        traceProduct(op);
       if (auto extract = dyn_cast<tensor::ExtractOp>(op))
         traceGather(extract);
     });
@@ -239,15 +239,93 @@ private:
     });
   }
 
-  void traceProduct(WeightConsumerOpInterface consumer) {
-    SmallVector<WeightConsumption, 2> ways = consumer.getWeightConsumptions();
+  void traceProduct(Operation *op) {
+    SmallVector<WeightConsumption, 2> ways;
+    if (auto consumer = dyn_cast<WeightConsumerOpInterface>(op))
+      ways = consumer.getWeightConsumptions();
     // Of two candidates the weight is rather the one whose numbers are at hand,
     // then rather a matrix than a vector.
-    for (bool numbersOnly : {true, false})
+    auto take = [&](bool numbersOnly) {
       for (bool matricesOnly : {true, false})
         for (const WeightConsumption &consumption : ways)
-          if (traceProduct(consumer, consumption, numbersOnly, matricesOnly))
-            return;
+          if (traceProduct(op, consumption, numbersOnly, matricesOnly))
+            return true;
+      return false;
+    };
+    if (take(/*numbersOnly=*/true) || noteUnread(op, !ways.empty()))
+      return;
+    take(/*numbersOnly=*/false);
+  }
+
+  /// What is known of the numbers behind a value.
+  struct Numbers {
+    bool only = false;    ///< it depends on numbers of the module alone
+    int64_t elements = 0; ///< of the largest matrix among them
+    std::string name;
+  };
+
+  /// `steps` bounds the work.
+  Numbers numbersBehind(Value value, unsigned &steps) {
+    auto type = dyn_cast<RankedTensorType>(value.getType());
+    Operation *op = value.getDefiningOp();
+    if (!type || !op || steps == 0)
+      return {};
+    --steps;
+    Numbers found;
+    found.only = true;
+    TracedWeight weight;
+    if (describe(op, weight)) {
+      if (type.getRank() >= 2 && type.hasStaticShape() &&
+          isa<FloatType>(type.getElementType())) {
+        found.elements = type.getNumElements();
+        found.name = weight.name.empty() ? "a constant" : quoted(weight.name);
+      }
+      return found;
+    }
+    if (op->getNumRegions() && !isa<linalg::LinalgOp>(op))
+      return {};
+    for (Value operand : op->getOperands()) {
+      // Numbers of loops and sizes pick elements, they make none.
+      if (!isa<RankedTensorType>(operand.getType()))
+        continue;
+      Numbers behind = numbersBehind(operand, steps);
+      if (!behind.only)
+        return {};
+      if (behind.elements > found.elements)
+        found = behind;
+    }
+    return found;
+  }
+
+  static std::string quoted(StringRef name) { return ("'" + name + "'").str(); }
+
+  bool noteUnread(Operation *op, bool isProduct) {
+    auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+    if (!linalgOp || linalgOp.getNumDpsInputs() < 2 ||
+        linalgOp.getNumReductionLoops() == 0)
+      return false;
+    for (Value input : linalgOp.getDpsInputs()) {
+      unsigned steps = 64;
+      Numbers numbers = numbersBehind(input, steps);
+      if (!numbers.only || numbers.elements == 0)
+        continue;
+      Operation *end = input.getDefiningOp();
+      while (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
+                 linalg::TransposeOp>(end))
+        end = end->getOperand(0).getDefiningOp();
+      std::string why =
+          isProduct ? "its weight comes from " + numbers.name + " through " +
+                          quoted(end->getName().getStringRef()) +
+                          ", and what the model picks or computes when it runs "
+                          "cannot be quantized before"
+                    : "it reads " + numbers.name +
+                          ", but not as a matrix product (convolutions are one "
+                          "where the kernel is a single point, without stride, "
+                          "padding or groups)";
+      result.unread.push_back({op, why});
+      return true;
+    }
+    return false;
   }
 
   bool traceProduct(Operation *op, const WeightConsumption &consumption,

@@ -16,6 +16,8 @@ using namespace mlir::cq;
 
 void cq::buildQuantizePipeline(OpPassManager &pm,
                                const QuantizeOptions &options) {
+  pm.addPass(createCQFoldWeights());
+
   // Facts first: they name inline weights, and what later passes write (plane
   // names) comes from here.
   pm.addPass(createCQAnnotateWeights());

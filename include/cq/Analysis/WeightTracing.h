@@ -67,6 +67,13 @@ struct GatherUse {
   llvm::SmallVector<unsigned, 1> weights;
 };
 
+/// A product, or an op like one, that reads numbers of the module which cannot
+/// be followed to it as a weight.
+struct UnreadUse {
+  Operation *op;
+  std::string why; ///< "its weight comes from …"
+};
+
 /// A value at the end of a trace, inside or outside of the function of the use.
 struct WeightLeaf {
   Value root;
@@ -84,6 +91,7 @@ public:
   llvm::ArrayRef<TracedWeight> getWeights() const { return weights; }
   llvm::ArrayRef<WeightUse> getUses() const { return uses; }
   llvm::ArrayRef<GatherUse> getGathers() const { return gathers; }
+  llvm::ArrayRef<UnreadUse> getUnread() const { return unread; }
 
   /// Follows a value to the op or argument where its trace ends *in this
   /// function*.
@@ -97,6 +105,7 @@ private:
   std::vector<TracedWeight> weights;
   std::vector<WeightUse> uses;
   std::vector<GatherUse> gathers;
+  std::vector<UnreadUse> unread;
   Operation *module;
   bool solved = false;
 };

@@ -57,6 +57,11 @@ struct ApplyPlan : cq::impl::CQApplyPlanBase<ApplyPlan> {
       if (!entries.empty())
         products.push_back(prepare(builder, use, entries));
     }
+    for (const UnreadUse &use : tracing.getUnread()) {
+      ++numLeft;
+      emitRemark(use.op->getLoc())
+          << "'" << use.op->getName() << "' stays as it is: " << use.why;
+    }
     for (const GatherUse &use : tracing.getGathers()) {
       Entries entries = entriesFor(tracing, use.weights, *plan, use.op);
       if (entries.empty())

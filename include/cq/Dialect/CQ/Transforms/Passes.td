@@ -242,6 +242,20 @@ def CQMaterializeParameters : CQ_ModulePass<"cq-materialize-parameters"> {
     Statistic<"numCopied", "num-copied", "Tensors copied unchanged">];
 }
 
+def CQFoldWeights : CQ_ModulePass<"cq-fold-weights"> {
+  let summary = "Move the numbers of weights that are no matrix where they are";
+  let description = [{
+    A weight is read as [N, K] or [K, N] of its whole constant. A slice of a fused
+    weight (q, k and v in one), and axes of N on both sides of K (experts
+    [E, K, N] that a product reads as [K, E N]), are neither: slices, reshapes
+    and transposes of a constant in front of a product become a constant of their
+    own, `name.at<offset>x…` for a slice. Only where tracing would otherwise
+    give up; constants by reference stay.
+  }];
+  let statistics = [
+    Statistic<"numFolded", "num-folded", "Constants made">];
+}
+
 def CQRaiseDequantMatmul : CQ_ModulePass<"cq-raise-dequant-matmul"> {
   let summary = "Products with weights that other tools decode become cq.matmul";
   let description = [{
