@@ -74,6 +74,37 @@ mlir::cq::createTargetMachine(const ExecutionOptions &options) {
   return createTargetMachine(cpu, features.getString(), options.optLevel);
 }
 
+/// Buffers come from the runtime, which keeps them. LLVM learns what it knows
+/// of malloc and free.
+static void useRuntimeBuffers(llvm::Module &module) {
+  llvm::LLVMContext &context = module.getContext();
+  auto rename = [&](llvm::StringRef from, llvm::StringRef to,
+                    llvm::AllocFnKind kind) -> llvm::Function * {
+    llvm::Function *function = module.getFunction(from);
+    if (!function || !function->isDeclaration())
+      return nullptr;
+    function->setName(to);
+    function->addFnAttr(llvm::Attribute::NoUnwind);
+    function->addFnAttr(llvm::Attribute::WillReturn);
+    function->addFnAttr(llvm::Attribute::get(
+        context, llvm::Attribute::AllocKind, static_cast<uint64_t>(kind)));
+    function->addFnAttr("alloc-family", "cq_allocate");
+    return function;
+  };
+  if (llvm::Function *allocate =
+          rename("malloc", "cq_allocate",
+                 llvm::AllocFnKind::Alloc | llvm::AllocFnKind::Uninitialized)) {
+    allocate->addRetAttr(llvm::Attribute::NoAlias);
+    allocate->setMemoryEffects(llvm::MemoryEffects::inaccessibleMemOnly());
+  }
+  if (llvm::Function *deallocate =
+          rename("free", "cq_deallocate", llvm::AllocFnKind::Free)) {
+    deallocate->addParamAttr(0, llvm::Attribute::AllocatedPointer);
+    deallocate->setMemoryEffects(
+        llvm::MemoryEffects::inaccessibleOrArgMemOnly());
+  }
+}
+
 static void optimize(llvm::Module &module, llvm::TargetMachine &machine,
                      unsigned level) {
   llvm::LoopAnalysisManager loops;
@@ -154,6 +185,7 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
   }
   if (finish)
     finish(*code);
+  useRuntimeBuffers(*code);
   optimize(*code, machine, options.optLevel);
 
   llvm::SmallString<0> object;

@@ -54,13 +54,15 @@ CompiledModule::Impl::load(std::unique_ptr<llvm::MemoryBuffer> object) {
         llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
   };
   add("cq_parallel_for", &cq_parallel_for);
+  add("cq_allocate", &cq_allocate);
+  add("cq_deallocate", &cq_deallocate);
   add("cq_scratch", &cq_scratch);
   add("cq_workspace", &cq_workspace);
   add("cq_threads", &cq_threads);
   add("cq_observe", &cq_observe);
   if (llvm::Error error = library.define(llvm::orc::absoluteSymbols(runtime)))
     return error;
-  // malloc, memcpy and the functions of libm.
+  // memcpy and the functions of libm.
   auto process = llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
       jit->getDataLayout().getGlobalPrefix());
   if (!process)

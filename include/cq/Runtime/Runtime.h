@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The C ABI of libcq_runtime: a persistent thread pool, scratch memory
-// and observers.
+// The C ABI of libcq_runtime: a persistent thread pool, buffers, scratch
+// memory and observers.
 // Plain C, no LLVM and no MLIR, so that ahead-of-time code links nothing else.
 //
 //===----------------------------------------------------------------------===//
@@ -53,6 +53,14 @@ CQ_RUNTIME_EXPORT void *cq_scratch(int64_t bytes);
 /// Like cq_scratch, a second buffer: what a caller packs once for all threads
 /// of a cq_parallel_for, while bodies (on this thread as well) use cq_scratch.
 CQ_RUNTIME_EXPORT void *cq_workspace(int64_t bytes);
+
+/// A buffer of at least `bytes`, 64-byte aligned, contents undefined; any
+/// thread gives it back with cq_deallocate, and its memory is kept for that
+/// thread's next buffers of such a size (256 MB a thread at most). Aborts when
+/// memory is out.
+CQ_RUNTIME_EXPORT void *cq_allocate(int64_t bytes);
+/// Of null: nothing.
+CQ_RUNTIME_EXPORT void cq_deallocate(void *buffer);
 
 /// Sees observation `number` (`cq.observe` of instrumented code): `operands`
 /// dense f32 matrices data[i], of sizes[2 i] rows and sizes[2 i + 1] columns,
