@@ -7,17 +7,24 @@
 //===----------------------------------------------------------------------===//
 
 #include "CodeGenerator.h"
+#include "KernelParts.h"
+#include "cq/Execution/ObjectCache.h"
 #include "cq/Pipelines/LowerToLLVM.h"
 #include "cq/Transforms/CallInterface.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/OptimizationLevel.h"
 #include "llvm/Passes/PassBuilder.h"
+#include "llvm/Passes/StandardInstrumentations.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Host.h"
@@ -116,7 +123,10 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine,
   // Kernels are written with the unrolling that they need, and vectorized loops
   // are interleaved; more costs a third of LLVM's time and gains nothing.
   tuning.LoopUnrolling = false;
-  llvm::PassBuilder builder(&machine, tuning);
+  llvm::PassInstrumentationCallbacks callbacks;
+  llvm::OptNoneInstrumentation skipGlue(/*DebugLogging=*/false);
+  skipGlue.registerCallbacks(callbacks);
+  llvm::PassBuilder builder(&machine, tuning, std::nullopt, &callbacks);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(sccs);
   builder.registerFunctionAnalyses(functions);
@@ -133,10 +143,50 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine,
   passes.run(module, modules);
 }
 
-llvm::Expected<llvm::SmallString<0>>
-mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
-                         const ExecutionOptions &options,
-                         llvm::function_ref<void(llvm::Module &)> finish) {
+/// Optimizes `code` and turns it into an object file.
+static llvm::Expected<llvm::SmallString<0>>
+compileCode(llvm::Module &code, llvm::TargetMachine &machine, unsigned level) {
+  optimize(code, machine, level);
+  llvm::SmallString<0> object;
+  llvm::raw_svector_ostream os(object);
+  llvm::legacy::PassManager codegen;
+  if (machine.addPassesToEmitFile(codegen, os, nullptr,
+                                  llvm::CodeGenFileType::ObjectFile))
+    return makeError("this LLVM cannot write object code");
+  codegen.run(code);
+  return object;
+}
+
+/// The same for the bitcode of a part, in a context of its own, or from the
+/// cache.
+static llvm::Expected<llvm::SmallString<0>>
+compilePart(llvm::StringRef bitcode, const llvm::TargetMachine &like,
+            unsigned level, const PartCache &parts) {
+  std::string key;
+  if (parts.cache) {
+    key = ObjectCache::getKey(bitcode, parts.compiler);
+    if (auto cached = parts.cache->load(key))
+      return llvm::SmallString<0>(cached->object->getBuffer());
+  }
+  llvm::LLVMContext context;
+  auto code =
+      llvm::parseBitcodeFile(llvm::MemoryBufferRef(bitcode, "kernel"), context);
+  if (!code)
+    return code.takeError();
+  auto machine = createTargetMachine(like.getTargetCPU(),
+                                     like.getTargetFeatureString(), level);
+  if (!machine)
+    return machine.takeError();
+  auto object = compileCode(**code, **machine, level);
+  if (object && parts.cache)
+    parts.cache->store(key, ModuleInterface(), *object);
+  return object;
+}
+
+/// LLVM IR of `module`, with attributes that the code generator reads.
+static llvm::Expected<std::unique_ptr<llvm::Module>>
+translate(ModuleOp module, llvm::TargetMachine &machine,
+          const ExecutionOptions &options, llvm::LLVMContext &context) {
   llvm::SmallVector<std::string> entries;
   for (const FunctionInfo &function :
        llvm::cantFail(ModuleInterface::of(module)).functions)
@@ -148,7 +198,7 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
   // A third of the time of all passes; tests run them with it.
   pm.enableVerifier(false);
 #endif
-  LowerToLLVMOptions lowering;
+  mlir::cq::LowerToLLVMOptions lowering;
   lowering.targetCPU = options.targetCPU;
   lowering.parallel = options.parallel;
   lowering.fuse = options.fuse;
@@ -158,7 +208,6 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
     return makeError(
         "the module could not be lowered (see the messages above)");
 
-  llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context);
   if (!code)
     return makeError("the module could not be translated to LLVM IR");
@@ -180,20 +229,69 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
     // Nothing outside calls these, and what is inlined everywhere can go.
     if (!llvm::is_contained(entries, function.getName()))
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
-    if (function.getInstructionCount() > largestInlined)
-      function.addFnAttr(llvm::Attribute::NoInline);
+    if (function.getInstructionCount() <= largestInlined)
+      continue;
+    function.addFnAttr(llvm::Attribute::NoInline);
+    // A block is hundreds of stores between a dozen calls, run once a layer.
+    if (isGlue(function))
+      function.addFnAttr(llvm::Attribute::OptimizeNone);
   }
-  if (finish)
-    finish(*code);
-  useRuntimeBuffers(*code);
-  optimize(*code, machine, options.optLevel);
+  return code;
+}
 
-  llvm::SmallString<0> object;
-  llvm::raw_svector_ostream os(object);
-  llvm::legacy::PassManager codegen;
-  if (machine.addPassesToEmitFile(codegen, os, nullptr,
-                                  llvm::CodeGenFileType::ObjectFile))
-    return makeError("this LLVM cannot write object code");
-  codegen.run(*code);
-  return object;
+llvm::Expected<llvm::SmallString<0>>
+mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
+                         const ExecutionOptions &options,
+                         llvm::function_ref<void(llvm::Module &)> finish) {
+  llvm::LLVMContext context;
+  auto code = translate(module, machine, options, context);
+  if (!code)
+    return code.takeError();
+  if (finish)
+    finish(**code);
+  useRuntimeBuffers(**code);
+  return compileCode(**code, machine, options.optLevel);
+}
+
+llvm::Expected<llvm::SmallVector<llvm::SmallString<0>>>
+mlir::cq::generateObjects(ModuleOp module, llvm::TargetMachine &machine,
+                          const ExecutionOptions &options,
+                          const PartCache &cache,
+                          llvm::function_ref<void(llvm::Module &)> finish) {
+  llvm::LLVMContext context;
+  auto code = translate(module, machine, options, context);
+  if (!code)
+    return code.takeError();
+  if (finish)
+    finish(**code);
+  useRuntimeBuffers(**code);
+  // Bitcode is what takes a module to another thread's context.
+  llvm::SmallVector<llvm::SmallString<0>> bitcodes;
+  for (std::unique_ptr<llvm::Module> &part : moveKernelsOut(**code)) {
+    llvm::raw_svector_ostream os(bitcodes.emplace_back());
+    llvm::WriteBitcodeToFile(*part, os);
+  }
+  llvm::SmallVector<llvm::Expected<llvm::SmallString<0>>, 0> objects;
+  objects.reserve(bitcodes.size() + 1);
+  for (size_t i = 0; i <= bitcodes.size(); ++i)
+    objects.emplace_back(llvm::SmallString<0>());
+  {
+    llvm::DefaultThreadPool pool(llvm::hardware_concurrency());
+    for (auto [i, bitcode] : llvm::enumerate(bitcodes))
+      pool.async([&, i = i, bitcode = bitcode.str()] {
+        objects[i + 1] = compilePart(bitcode, machine, options.optLevel, cache);
+      });
+    objects[0] = compileCode(**code, machine, options.optLevel);
+    pool.wait();
+  }
+  llvm::SmallVector<llvm::SmallString<0>> done;
+  llvm::Error errors = llvm::Error::success();
+  for (auto &object : objects)
+    if (object)
+      done.push_back(std::move(*object));
+    else
+      errors = llvm::joinErrors(std::move(errors), object.takeError());
+  if (errors)
+    return std::move(errors);
+  return done;
 }

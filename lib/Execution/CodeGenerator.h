@@ -19,6 +19,8 @@ class TargetMachine;
 
 namespace mlir::cq {
 
+class ObjectCache;
+
 /// The machine that `options` names; position-independent, no contraction.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 createTargetMachine(const ExecutionOptions &options);
@@ -37,6 +39,20 @@ llvm::Expected<llvm::SmallString<0>>
 generateObject(ModuleOp module, llvm::TargetMachine &machine,
                const ExecutionOptions &options,
                llvm::function_ref<void(llvm::Module &)> finish = nullptr);
+
+/// Where kernels are kept. `compiler` says which compiler for which CPU they
+/// are from; without a cache all are made anew.
+struct PartCache {
+  const ObjectCache *cache = nullptr;
+  std::string compiler;
+};
+
+/// The same as several object files: the module without its large kernels, and
+/// each of those (KernelParts.h), on all threads.
+llvm::Expected<llvm::SmallVector<llvm::SmallString<0>>>
+generateObjects(ModuleOp module, llvm::TargetMachine &machine,
+                const ExecutionOptions &options, const PartCache &cache,
+                llvm::function_ref<void(llvm::Module &)> finish = nullptr);
 
 } // namespace mlir::cq
 

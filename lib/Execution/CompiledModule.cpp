@@ -22,6 +22,8 @@
 #include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
 #include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
+#include "llvm/Object/Archive.h"
+#include "llvm/Object/ArchiveWriter.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Target/TargetMachine.h"
@@ -68,7 +70,34 @@ CompiledModule::Impl::load(std::unique_ptr<llvm::MemoryBuffer> object) {
   if (!process)
     return process.takeError();
   library.addGenerator(std::move(*process));
-  return jit->addObjectFile(std::move(object));
+  auto parts = llvm::object::Archive::create(object->getMemBufferRef());
+  if (!parts)
+    return parts.takeError();
+  llvm::Error error = llvm::Error::success();
+  for (const llvm::object::Archive::Child &part : (*parts)->children(error)) {
+    auto bytes = part.getBuffer();
+    if (!bytes)
+      return llvm::joinErrors(std::move(error), bytes.takeError());
+    // Members of an archive are not aligned.
+    if (llvm::Error failed = jit->addObjectFile(
+            llvm::MemoryBuffer::getMemBufferCopy(*bytes, "cq")))
+      return llvm::joinErrors(std::move(error), std::move(failed));
+  }
+  return error;
+}
+
+/// One file of several objects.
+static llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>
+makeArchive(llvm::ArrayRef<llvm::SmallString<0>> objects) {
+  std::vector<llvm::NewArchiveMember> members;
+  for (auto [i, object] : llvm::enumerate(objects)) {
+    llvm::NewArchiveMember &member = members.emplace_back(
+        llvm::MemoryBufferRef(object, "part" + std::to_string(i)));
+    member.MemberName = member.Buf->getBufferIdentifier();
+  }
+  return llvm::writeArchiveToBuffer(members, llvm::SymtabWritingMode::NoSymtab,
+                                    llvm::object::Archive::K_GNU,
+                                    /*Deterministic=*/true, /*Thin=*/false);
 }
 
 CompiledModule::CompiledModule(std::unique_ptr<Impl> impl)
@@ -102,12 +131,12 @@ static void describeFile(llvm::StringRef path, llvm::raw_ostream &os) {
        << status.getLastModificationTime().time_since_epoch().count();
 }
 
-/// Everything but the source that code depends on. The compiler is identified
+/// The compiler and the CPU that it compiles for. The compiler is identified
 /// by its executable and, in a program of somebody else (Python), by the shared
 /// library that holds it: two builds of one version may generate different
 /// code.
-static std::string describeOptions(const llvm::TargetMachine &machine,
-                                   const ExecutionOptions &options) {
+static std::string describeCompiler(const llvm::TargetMachine &machine,
+                                    const ExecutionOptions &options) {
   std::string text = "cq 0.1.0 LLVM " LLVM_VERSION_STRING;
   llvm::raw_string_ostream os(text);
   static int anchor;
@@ -117,8 +146,15 @@ static std::string describeOptions(const llvm::TargetMachine &machine,
       llvm::StringRef(holder.dli_fname).ends_with(".so"))
     describeFile(holder.dli_fname, os);
   os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
-     << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel
-     << " parallel=" << options.parallel << " fuse=" << options.fuse
+     << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel;
+  return text;
+}
+
+/// Everything but the source and the compiler that code depends on.
+static std::string describeOptions(const ExecutionOptions &options) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << " parallel=" << options.parallel << " fuse=" << options.fuse
      << " activation=" << options.activation << ' '
      << llvm::join(options.functions, ",") << ' ' << options.preparation;
   return text;
@@ -176,9 +212,12 @@ static llvm::Error compileInto(
   if (!policy)
     return policy.takeError();
   ObjectCache cache(options.cacheDir, *policy);
+  PartCache parts;
   std::string key;
   if (options.useCache) {
-    key = ObjectCache::getKey(source, describeOptions(**machine, options));
+    parts = {&cache, describeCompiler(**machine, options)};
+    key =
+        ObjectCache::getKey(source, parts.compiler + describeOptions(options));
     if (auto cached = cache.load(key)) {
       interface = std::move(cached->interface);
       object = std::move(cached->object);
@@ -195,12 +234,15 @@ static llvm::Error compileInto(
   if (!described)
     return described.takeError();
   interface = std::move(*described);
-  auto code = generateObject(**module, **machine, options);
+  auto code = generateObjects(**module, **machine, options, parts);
   if (!code)
     return code.takeError();
+  auto archive = makeArchive(*code);
+  if (!archive)
+    return archive.takeError();
+  object = std::move(*archive);
   if (options.useCache)
-    cache.store(key, interface, *code);
-  object = llvm::MemoryBuffer::getMemBufferCopy(*code, "cq");
+    cache.store(key, interface, object->getBuffer());
   return llvm::Error::success();
 }
 
