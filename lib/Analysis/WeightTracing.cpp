@@ -261,6 +261,7 @@ private:
   struct Numbers {
     bool only = false;    ///< it depends on numbers of the module alone
     int64_t elements = 0; ///< of the largest matrix among them
+    bool codes = false;   ///< that one has integers
     std::string name;
   };
 
@@ -275,8 +276,8 @@ private:
     found.only = true;
     TracedWeight weight;
     if (describe(op, weight)) {
-      if (type.getRank() >= 2 && type.hasStaticShape() &&
-          isa<FloatType>(type.getElementType())) {
+      if (type.getRank() >= 2 && type.hasStaticShape()) {
+        found.codes = isa<IntegerType>(type.getElementType());
         found.elements = type.getNumElements();
         found.name = weight.name.empty() ? "a constant" : quoted(weight.name);
       }
@@ -313,15 +314,18 @@ private:
       while (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
                  linalg::TransposeOp>(end))
         end = end->getOperand(0).getDefiningOp();
-      std::string why =
-          isProduct ? "its weight comes from " + numbers.name + " through " +
-                          quoted(end->getName().getStringRef()) +
-                          ", and what the model picks or computes when it runs "
-                          "cannot be quantized before"
-                    : "it reads " + numbers.name +
-                          ", but not as a matrix product (convolutions are one "
-                          "where the kernel is a single point, without stride, "
-                          "padding or groups)";
+      std::string why = "it reads " + numbers.name +
+                        ", but not as a matrix product (convolutions are one "
+                        "where the kernel is a single point, without stride, "
+                        "padding or groups)";
+      if (isProduct && numbers.codes)
+        why = "its weight is decoded from " + numbers.name +
+              "; cq-raise-dequant-matmul takes codes over as they are";
+      else if (isProduct)
+        why = "its weight comes from " + numbers.name + " through " +
+              quoted(end->getName().getStringRef()) +
+              ", and what the model picks or computes when it runs cannot be "
+              "quantized before";
       result.unread.push_back({op, why});
       return true;
     }

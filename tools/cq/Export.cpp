@@ -203,14 +203,19 @@ static llvm::Error exportIREE() {
     return error;
   llvm::outs() << llvm::formatv(
       "functions {0}; {1} parameters, {2}\n"
-      "iree-compile {3} … -o model.vmfb; iree-run-module "
+      "iree-compile {3}{5} … -o model.vmfb; iree-run-module "
       "--parameters=model={4} …\n",
       names, tensors, formatBytes(bytes), inFolder(output, "model.mlir"),
-      inFolder(output, "model.irpa"));
+      inFolder(output, "model.irpa"),
+      kernels ? " --iree-hal-executable-object-search-path=" + output : "");
   return llvm::Error::success();
 }
 
 static llvm::Error run() {
+  if (target == Target::IREE && !targetCPU.empty() && !kernels)
+    return llvm::createStringError(
+        "--target-cpu is the CPU of our own kernels; pass --kernels too, or "
+        "give iree-compile --iree-llvmcpu-target-cpu");
   if (target == Target::IREE)
     return exportIREE();
   if (kernels || !targetCPU.empty() || !functions.empty())

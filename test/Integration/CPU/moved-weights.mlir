@@ -124,6 +124,23 @@ func.func @computed(%x : tensor<2x4xf32>) -> tensor<2x3xf32> {
   return %y : tensor<2x3xf32>
 }
 
+// REMARKS: 'linalg.matmul' stays as it is: its weight is decoded from 'codes'; cq-raise-dequant-matmul takes codes over as they are
+func.func @decoded(%x : tensor<2x4xf32>) -> tensor<2x3xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<[[1, 2, 3], [4, 5, 6], [7, 8, 9], [-1, -2, -3]]> : tensor<4x3xi8> loc("codes")
+  %e = tensor.empty() : tensor<4x3xf32>
+  %t = linalg.generic {indexing_maps = [#map2, #map2], iterator_types = ["parallel", "parallel"]}
+      ins(%w : tensor<4x3xi8>) outs(%e : tensor<4x3xf32>) {
+  ^bb0(%in : i8, %out : f32):
+    %s = arith.sitofp %in : i8 to f32
+    linalg.yield %s : f32
+  } -> tensor<4x3xf32>
+  %o = tensor.empty() : tensor<2x3xf32>
+  %i = linalg.fill ins(%zero : f32) outs(%o : tensor<2x3xf32>) -> tensor<2x3xf32>
+  %y = linalg.matmul ins(%x, %t : tensor<2x4xf32>, tensor<4x3xf32>) outs(%i : tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %y : tensor<2x3xf32>
+}
+
 // REMARKS: 'linalg.conv_1d_nwc_wcf' stays as it is: it reads 'wide', but not as a matrix product (convolutions are one where the kernel is a single point, without stride, padding or groups)
 func.func @wide_conv(%x : tensor<1x2x4xf32>) -> tensor<1x1x3xf32> {
   %zero = arith.constant 0.0 : f32
