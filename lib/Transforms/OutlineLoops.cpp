@@ -135,8 +135,7 @@ struct OutlineLoopsPass : mlir::cq::impl::OutlineLoopsBase<OutlineLoopsPass> {
     SymbolTable symbols(getOperation());
     SmallVector<func::FuncOp> functions;
     for (auto function : getOperation().getOps<func::FuncOp>())
-      if (function.isPrivate() && !function.isExternal() &&
-          function.getBody().hasOneBlock())
+      if (!function.isExternal() && function.getBody().hasOneBlock())
         functions.push_back(function);
     for (func::FuncOp function : functions)
       outline(function, symbols);
@@ -153,7 +152,10 @@ struct OutlineLoopsPass : mlir::cq::impl::OutlineLoopsBase<OutlineLoopsPass> {
     if (runs.size() == 1)
       return;
     for (ArrayRef<Operation *> ops : runs) {
-      if (llvm::count_if(ops, [](Operation *op) { return isWork(*op); }) < 2)
+      // What is left of a public function only passes addresses on: hundreds,
+      // with nothing to optimize.
+      if (llvm::count_if(ops, [](Operation *op) { return isWork(*op); }) <
+          (function.isPublic() ? 1 : 2))
         continue;
       Run run(ops);
       func::FuncOp outlined = run.makeFunction(

@@ -81,20 +81,23 @@ func.func private @block_1(%x: memref<8xf32>, %y: memref<8xf32>) {
 
 // -----
 
-// A public function is compiled for its shape alone, a short run is not worth
-// a call, a function without other ops would call its own copy.
+// A public function only passes addresses on; a short run is not worth a call
+// elsewhere, a function without other ops would call its own copy.
 
 // CHECK:       func.func private @kernel()
 // CHECK-LABEL: func.func @entry(
-// CHECK:         linalg.fill
+// CHECK-NEXT:    call @entry_loops(
+// CHECK-NEXT:    call @kernel()
+// CHECK-NEXT:    return
 // CHECK-LABEL: func.func private @short(
 // CHECK:         linalg.fill
 // CHECK-LABEL: func.func private @whole(
 // CHECK:         linalg.fill
+// CHECK-LABEL: func.func private @entry_loops(
+// CHECK:         linalg.fill
 // CHECK-NOT:   func.func
 func.func private @kernel()
 func.func @entry(%a: memref<8xf32>, %c: f32) {
-  linalg.fill ins(%c : f32) outs(%a : memref<8xf32>)
   linalg.fill ins(%c : f32) outs(%a : memref<8xf32>)
   call @kernel() : () -> ()
   return

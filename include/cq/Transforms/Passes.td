@@ -86,8 +86,9 @@ def OutlineLoops : Pass<"cq-outline-loops", "::mlir::ModuleOp"> {
     cq-merge-functions keeps them apart, and attention, norms and rotary positions
     would be compiled once a block. Each run of linalg ops and copies between other
     ops of a private function becomes a function over its buffers, shared by all runs
-    of equal text. Buffers that only the run uses move into it. On buffers, before
-    loops.
+    of equal text; of a public function every single one, so that what is left only
+    passes addresses on. Buffers that only the run uses move into it. On buffers,
+    before loops.
   }];
   let dependentDialects = ["::mlir::func::FuncDialect"];
   let statistics = [Statistic<"numOutlined", "outlined", "Functions made">,
