@@ -218,9 +218,14 @@ LogicalResult ContractionLowering::lower(RewriterBase &rewriter, LinalgOp op) {
   bool few = !ShapedType::isDynamic(rows) && rows <= kFewRows;
   bool batched = !r.outer.empty();
   bool dot = isUnit(0, r.k) && isUnit(1, r.k) && (batched || few);
-  bool direct = !dot && isUnit(1, r.n) && isUnit(2, r.n) && (batched || few);
-  bool packed = !dot && !direct && isUnit(2, r.n) && !batched;
-  if (!dot && !direct && !packed)
+  // Horizontal sums of many rows cost more than transposing B once for them.
+  bool transposed = dot && !few && isUnit(2, r.n);
+  if (transposed)
+    dot = false;
+  bool direct = !dot && !transposed && isUnit(1, r.n) && isUnit(2, r.n) &&
+                (batched || few);
+  bool packed = !dot && !direct && !transposed && isUnit(2, r.n) && !batched;
+  if (!dot && !direct && !transposed && !packed)
     return failure();
 
   Location loc = op.getLoc();
@@ -263,12 +268,14 @@ LogicalResult ContractionLowering::lower(RewriterBase &rewriter, LinalgOp op) {
            {view(0, r.m, r.k, true), view(1, r.n, r.k, true),
             view(2, r.m, r.n, false), accumulate},
            tasks, tiny);
-  } else if (direct) {
+  } else if (direct || transposed) {
     int64_t tile = few ? std::min<int64_t>(rows, 6) : 6;
-    func::FuncOp kernel = getDirectKernel(module, tiling.lanes, tile);
+    func::FuncOp kernel =
+        getDirectKernel(module, tiling.lanes, tile, transposed);
     Value tasks = times(batches, ceilDiv(n, 2 * tiling.lanes));
     launch(rewriter, loc, kernel,
-           {view(0, r.m, r.k, false), view(1, r.k, r.n, true),
+           {view(0, r.m, r.k, false),
+            transposed ? view(1, r.n, r.k, true) : view(1, r.k, r.n, true),
             view(2, r.m, r.n, true), accumulate},
            tasks, tiny);
   } else {

@@ -7,7 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 // For P · V of attention and few rows times W[K, N]: rows of B are read where
-// they lie, elements of A are broadcast.
+// they lie, elements of A are broadcast. For Q · Kᵀ of many tokens a task
+// transposes its keys first.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,8 +18,9 @@ using namespace mlir;
 using namespace mlir::cq;
 
 func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
-                                       int64_t rows) {
-  std::string name = "cq_f32_direct_" + std::to_string(rows);
+                                       int64_t rows, bool transposed) {
+  std::string name = (transposed ? "cq_f32_direct_nk_" : "cq_f32_direct_") +
+                     std::to_string(rows);
   if (auto existing = module.lookupSymbol<func::FuncOp>(name))
     return existing;
   MLIRContext *context = module.getContext();
@@ -33,7 +35,10 @@ func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
   Value c0 = k.index(0), c1 = k.index(1);
   Value m = k.dim(out, 2), n = k.dim(out, 3), depth = k.dim(lhs, 3);
   Value batches = k.dim(out, 1), tiles = k.ceilDiv(n, vectors * lanes);
-  Value lastRow = k.sub(m, c1);
+  Value lastRow = k.sub(m, c1), scratch;
+  if (transposed)
+    scratch = callScratch(k.b, k.b.getLoc(), module, "cq_scratch",
+                          k.mul(depth, k.index(vectors * lanes)));
 
   k.loop(begin, end, c1, [&](Value task) {
     Value batch = k.div(task, tiles);
@@ -42,6 +47,13 @@ func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
     SmallVector<Value> column, mask;
     for (int64_t v = 0; v < vectors; ++v)
       column.push_back(k.add(n0, k.index(v * lanes)));
+    if (transposed) {
+      // Columns beyond N repeat the last one and are not stored.
+      SmallVector<Value> lines;
+      for (int64_t j = 0; j < vectors * lanes; ++j)
+        lines.push_back(k.min(k.add(n0, k.index(j)), k.sub(n, c1)));
+      packTransposed(k, rhs, {b0, b1}, lines, c0, depth, scratch, c0);
+    }
     auto emitRows = [&](bool masked) {
       auto read = [&](Value from, Value r, int64_t v) {
         SmallVector<Value> at{b0, b1, r, column[v]};
@@ -56,7 +68,12 @@ func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
             k.loop(c0, depth, c1, zeros, [&](Value at, ValueRange sums) {
               SmallVector<Value> next(sums), w;
               for (int64_t v = 0; v < vectors; ++v)
-                w.push_back(read(rhs, at, v));
+                w.push_back(
+                    transposed
+                        ? k.load(scratch,
+                                 k.add(k.mul(at, k.index(vectors * lanes)),
+                                       k.index(v * lanes)))
+                        : read(rhs, at, v));
               for (int64_t i = 0; i < rows; ++i) {
                 Value a = k.splat(memref::LoadOp::create(
                     k.b, lhs, ValueRange{b0, b1, row[i], at}));

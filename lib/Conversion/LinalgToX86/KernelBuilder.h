@@ -125,7 +125,10 @@ func::FuncOp getDotKernel(ModuleOp module, unsigned lanes, int64_t rows);
 int64_t getDotColumns(unsigned lanes, int64_t rows);
 /// cq_f32_direct_<rows>(A [.,.,M,K], B [.,.,K,N] unit, C [.,.,M,N] unit, …):
 /// reads rows of B where they lie; task = batch × ceil(N / (2 vectors)).
-func::FuncOp getDirectKernel(ModuleOp module, unsigned lanes, int64_t rows);
+/// cq_f32_direct_nk_<rows>, `transposed`: B [.,.,N,K] unit; a task transposes
+/// its rows of B first.
+func::FuncOp getDirectKernel(ModuleOp module, unsigned lanes, int64_t rows,
+                             bool transposed);
 /// cq_f32_pack(A [1,1,M,K], P [?], begin, end): panels of `rows` rows, blocks
 /// of `depth` columns; task = ceil(M / rows).
 func::FuncOp getPackKernel(ModuleOp module, const GemmTiling &tiling);
@@ -134,6 +137,12 @@ func::FuncOp getPackKernel(ModuleOp module, const GemmTiling &tiling);
 /// neither).
 func::FuncOp getPackedKernel(ModuleOp module, const GemmTiling &tiling,
                              bool unitK, bool unitN);
+
+/// to[base + kk · |rows| + j] = from[batch, rows[j], first + kk] for kk <
+/// count; elements of a row are contiguous, and |rows| is a multiple of 8.
+void packTransposed(KernelBuilder &k, Value from, ValueRange batch,
+                    ValueRange rows, Value first, Value count, Value to,
+                    Value base);
 
 } // namespace mlir::cq
 

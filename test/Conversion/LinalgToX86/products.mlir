@@ -47,6 +47,22 @@ func.func @observed(%x: memref<1x576xf32>, %w: memref<1536x576xf32>, %y: memref<
   return %v : f32
 }
 
+// Q · Kᵀ of many tokens: a task transposes its keys, and no sum is horizontal.
+// CHECK-LABEL: @scores
+// CHECK: cq.launch @cq_f32_direct_nk_6
+func.func @scores(%q: memref<3x64x64xf32>, %k: memref<128x3x64xf32>, %s: memref<3x64x128xf32>) {
+  linalg.generic {
+    indexing_maps = [affine_map<(h, m, t, k) -> (h, m, k)>, affine_map<(h, m, t, k) -> (t, h, k)>, affine_map<(h, m, t, k) -> (h, m, t)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+    ins(%q, %k : memref<3x64x64xf32>, memref<128x3x64xf32>) outs(%s : memref<3x64x128xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %r = arith.addf %o, %p : f32
+    linalg.yield %r : f32
+  }
+  return
+}
+
 // Too little work for a second thread.
 // CHECK-LABEL: @tiny
 // CHECK: call @cq_f32_dot_2(
