@@ -24,16 +24,27 @@ static FragmentChunk makeChunk(unsigned bits, unsigned chunksPerBlock) {
     chunk.fields[pair].push_back({static_cast<uint8_t>(pair / perHalf),
                                   static_cast<uint8_t>(pair % perHalf * bits),
                                   0, static_cast<uint8_t>(bits)});
-  // Five fields fill fifteen bits of a half; the sixteenth pair lies in the
-  // bits that three words have left.
-  if (bits == 3)
-    chunk.fields[15] = {{0, 15, 0, 1}, {1, 15, 1, 1}, {2, 15, 2, 1}};
+  // Five fields of three bits, or three of five, fill fifteen bits of a half;
+  // the sixteenth pair lies in the bits that the words have left.
+  if (bits == 3 || bits == 5) {
+    chunk.fields[15].clear();
+    for (uint8_t word = 0; word < bits; ++word)
+      chunk.fields[15].push_back({word, 15, word, 1});
+  }
+  // Two fields of six leave four bits of each word: three words hold two pairs.
+  if (bits == 6)
+    for (uint8_t word : {0, 3}) {
+      uint8_t pair = 12 + word / 3 * 2, next = word + 1, last = word + 2;
+      chunk.fields[pair] = {{word, 12, 0, 4}, {next, 12, 4, 2}};
+      chunk.fields[pair + 1] = {{last, 12, 0, 4}, {next, 14, 4, 2}};
+    }
   return chunk;
 }
 
 const FragmentChunk &FragmentChunk::get(unsigned bits) {
   static const FragmentChunk chunks[] = {makeChunk(2, 2), makeChunk(3, 4),
-                                         makeChunk(4, 1), makeChunk(8, 1)};
+                                         makeChunk(4, 1), makeChunk(5, 4),
+                                         makeChunk(6, 2), makeChunk(8, 1)};
   for (const FragmentChunk &chunk : chunks)
     if (chunk.bits == bits)
       return chunk;

@@ -53,12 +53,6 @@ llvm::Error Layout::check(int64_t n, int64_t k) const {
       return detail::makeError("row segment " + Twine(index) + " has " +
                                Twine(segment.bits) +
                                " bits, but 2, 3, 4, 5, 6 or 8 are possible");
-    if (kind == LayoutKind::MmaFragment &&
-        !FragmentChunk::hasBits(segment.bits))
-      return detail::makeError("row segment " + Twine(index) + " has " +
-                               Twine(segment.bits) +
-                               " bits, but mma-fragment has 2, 3, 4 or 8; "
-                               "choose another layout");
     // Compared with what is left, so that the sum cannot overflow.
     if (segment.rows <= 0 || segment.rows > n - rows)
       return detail::makeError("row segment " + Twine(index) + " has " +

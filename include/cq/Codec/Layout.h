@@ -22,12 +22,11 @@
 //             Lane 4·g + t of a warp owns, in a chunk, columns 8·t … 8·t + 7
 //             and 32 + 8·t … 32 + 8·t + 7 of rows g and g + 8: 32 codes in
 //             `bits` 32-bit words, see FragmentChunk. Chunks lie in blocks (2,
-//             4, 1, 1 chunks at 2, 3, 4, 8 bits) whose words a lane loads 16
-//             bytes at a time: [blocks][words / 4][32 lanes][4 words]; the
-//             chunks left over at the end of a row follow as [words][32 lanes].
-//             Scales and zero points [ceil(N/16), groups, 8, 2]: rows g and g +
-//             8 are neighbours. 2, 3, 4 or 8 bits. Little-endian words, 16-byte
-//             aligned.
+//             4, 1, 4, 2, 1 chunks at 2, 3, 4, 5, 6, 8 bits) whose words a lane
+//             loads 16 bytes at a time: [blocks][words / 4][32 lanes][4 words];
+//             the chunks left over at the end of a row follow as [words][32
+//             lanes]. Scales and zero points [ceil(N/16), groups, 8, 2]: rows g
+//             and g + 8 are neighbours. Little-endian words, 16-byte aligned.
 //
 // A layout lists row segments (rows, bits): consecutive stored rows of one
 // width. Scales, zero points and cherries go on through all segments. Where
@@ -103,11 +102,8 @@ struct FragmentChunk {
   unsigned chunksPerBlock; ///< so many fill whole 16-byte loads
   llvm::SmallVector<FragmentField, 3> fields[pairs];
 
-  /// Of 2, 3, 4 or 8 bits; a static table.
+  /// Of 2, 3, 4, 5, 6 or 8 bits; a static table.
   static const FragmentChunk &get(unsigned bits);
-  static bool hasBits(unsigned bits) {
-    return bits == 2 || bits == 3 || bits == 4 || bits == 8;
-  }
   /// Bytes from the start of a tile to word `word` of a lane in chunk `chunk`
   /// of `chunks`.
   int64_t wordOffset(int64_t chunk, int64_t chunks, unsigned word,

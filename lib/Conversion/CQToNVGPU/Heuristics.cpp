@@ -18,10 +18,10 @@
 using namespace mlir::cq;
 using namespace mlir::cq::nv;
 
-/// 256 columns at 2 to 4 bits, 128 at 8: eight to sixteen registers of words
+/// 256 columns at 2 to 5 bits, 128 at more: eight to twenty registers of words
 /// for each tile. Whole groups and whole blocks fit.
 static unsigned unitChunks(const MatmulSpec &spec) {
-  return spec.bits() == 8 ? 2 : 4;
+  return spec.bits() > 5 ? 2 : 4;
 }
 
 /// Multiprocessors of the largest chip of an architecture (A100, H200).
@@ -66,9 +66,7 @@ KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
       options.splitK = chooseSplit(spec, options, architecture);
     return options;
   }
-  // Groups of 32 with zero points take more registers than there are.
-  bool manyScales = spec.scheme.group == 32 && spec.scheme.hasZeroPoints();
-  if (abilities.wgmma && !manyScales && (tokens <= 0 || tokens > 64)) {
+  if (abilities.wgmma && (tokens <= 0 || tokens > 64)) {
     // Two warpgroups share a stage: one makes numbers while the other's
     // products run. 64 tokens where more would leave multiprocessors idle.
     options.family = Family::Warpgroup;
@@ -79,7 +77,10 @@ KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
                           processors(architecture))
       options.tokens = 64;
     // Short units: the sums of 128 tokens leave few registers for words ahead.
-    options.unitChunks = spec.bits() == 3 ? 4 : 2;
+    options.unitChunks = spec.bits() == 3 || spec.bits() == 5 ? 4 : 2;
+    // Groups of 32 with zero points leave fewer.
+    if (spec.scheme.group == 32 && spec.scheme.hasZeroPoints())
+      options.tokens = options.unitChunks == 4 ? 32 : 64;
     options.stages = 12 / options.unitChunks;
     return options;
   }
@@ -145,9 +146,11 @@ std::vector<KernelOptions> nv::candidateOptions(const MatmulSpec &spec,
             options.unitChunks = unitChunks;
             options.stages = stages;
             unsigned warps = warpsN * warpsK;
-            // 64 tokens and two tiles do not fit the registers.
+            // 64 tokens and two tiles do not fit the registers, nor do they in
+            // those of sixteen warps.
             if (warps < 4 || warps > 16 ||
-                tiles * options.tokens > (resident ? 16 : 64))
+                tiles * options.tokens > (resident ? 16 : 64) ||
+                warps * options.tokens > 512)
               continue;
             add(options);
             for (unsigned split : {2, 4, 8}) {

@@ -121,7 +121,7 @@ std::optional<std::string> MatmulSpec::unsupported() const {
     return "the warps of a resident kernel share the columns of their rows";
   if (!powerOfTwo(o.unitChunks, FragmentChunk::get(bits()).chunksPerBlock, 8))
     return "a warp takes a power of two of chunks at a time, at least those of "
-           "a block (2, 4, 1, 1 at 2, 3, 4, 8 bits) and at most 8";
+           "a block (2, 4, 1, 4, 2, 1 at 2, 3, 4, 5, 6, 8 bits) and at most 8";
   if (scheme.group > 0 && o.unitChunks * 64 % scheme.group != 0)
     return "what a warp takes at a time must hold whole groups";
   if (!resident && (o.stages < 2 || o.stages > 8))

@@ -17,10 +17,6 @@ static const unsigned allBits[] = {2, 3, 4, 5, 6, 8};
 static const LayoutKind allKinds[] = {LayoutKind::Linear, LayoutKind::Panel16,
                                       LayoutKind::MmaFragment};
 
-static bool exists(LayoutKind kind, unsigned bits) {
-  return kind != LayoutKind::MmaFragment || FragmentChunk::hasBits(bits);
-}
-
 static std::vector<uint8_t>
 pack(const Layout &layout, const std::vector<uint8_t> &codes, Shape shape) {
   // Neither garbage nor bytes behind the end may survive.
@@ -64,8 +60,6 @@ TEST(LayoutTest, UnpackOfPackIsIdentity) {
   for (Shape shape : shapes())
     for (unsigned bits : allBits)
       for (LayoutKind kind : allKinds) {
-        if (!exists(kind, bits))
-          continue;
         Layout layout = Layout::uniform(kind, shape.n, bits);
         EXPECT_EQ(messageOf(layout.check(shape.n, shape.k)), "");
         auto codes = randomCodes(shape.n * shape.k, bits, 1);
@@ -84,8 +78,6 @@ TEST(LayoutTest, LayoutOffsetsAreABijection) {
   for (Shape shape : {Shape{17, 33}, {3, 31}, {16, 64}, {1, 1}})
     for (unsigned bits : allBits)
       for (LayoutKind kind : allKinds) {
-        if (!exists(kind, bits))
-          continue;
         Layout layout = Layout::uniform(kind, shape.n, bits);
         std::vector<uint8_t> codes(shape.n * shape.k);
         std::vector<uint8_t> taken(layout.codeBytes(shape.n, shape.k));
@@ -108,8 +100,6 @@ TEST(LayoutTest, PaddingIsIgnoredByUnpackAndZeroInPack) {
   Shape shape{17, 33};
   for (unsigned bits : allBits)
     for (LayoutKind kind : allKinds) {
-      if (!exists(kind, bits))
-        continue;
       Layout layout = Layout::uniform(kind, shape.n, bits);
       std::vector<uint8_t> full(shape.n * shape.k, (1u << bits) - 1);
       auto owned = pack(layout, full, shape);
@@ -128,7 +118,7 @@ TEST(LayoutTest, PaddingIsIgnoredByUnpackAndZeroInPack) {
 }
 
 TEST(FragmentChunkTest, EveryBitOfTheWordsIsOneOfACode) {
-  for (unsigned bits : {2, 3, 4, 8}) {
+  for (unsigned bits : allBits) {
     const FragmentChunk &chunk = FragmentChunk::get(bits);
     EXPECT_EQ(chunk.chunksPerBlock * bits % 4, 0u); // whole 16-byte loads
     std::set<std::pair<unsigned, unsigned>> used;
@@ -253,11 +243,4 @@ TEST(LayoutTest, HostileShapesAreErrors) {
                       {int64_t(1) << 30, int64_t(1) << 30}})
     for (LayoutKind kind : allKinds)
       EXPECT_NE(messageOf(Layout::uniform(kind, n, 8).check(n, k)), "");
-}
-
-TEST(LayoutTest, FragmentsHaveFewerWidths) {
-  for (unsigned bits : allBits)
-    EXPECT_EQ(messageOf(Layout::uniform(LayoutKind::MmaFragment, 5, bits)
-                            .check(5, 5)) == "",
-              FragmentChunk::hasBits(bits));
 }

@@ -39,9 +39,6 @@ TEST(PackedWeightTest, UnpackOfPackIsIdentity) {
     for (const Scheme &scheme : schemes())
       for (LayoutKind kind : allKinds)
         for (const CherrySpec &spec : allSpecs) {
-          if (kind == LayoutKind::MmaFragment &&
-              !FragmentChunk::hasBits(scheme.bits))
-            continue;
           QuantizedWeight before;
           CherryPositions positions, back;
           PackedWeight p =
@@ -63,8 +60,7 @@ TEST(PackedWeightTest, PlaneBytesEqualBytesWritten) {
                                  Scheme{2, 32, Grid::HalfStep}})
       for (LayoutKind kind : allKinds)
         for (const CherrySpec &spec : allSpecs) {
-          if (spec.count > shape.k || (kind == LayoutKind::MmaFragment &&
-                                       !FragmentChunk::hasBits(scheme.bits)))
+          if (spec.count > shape.k)
             continue;
           PackedWeight p = packed(shape, scheme, kind, spec);
           PlaneBytes bytes =

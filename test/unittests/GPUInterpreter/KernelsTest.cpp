@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "../Codec/CodecTestUtils.h"
+#include "cq/Codec/MixedRows.h"
 #include "cq/Codec/Quantizer.h"
 #include "cq/Conversion/CQToNVGPU/Launches.h"
 #include "cq/Dialect/CQ/IR/CQNV.h"
@@ -67,12 +68,13 @@ float decodeNumber(const uint8_t *bytes, nv::FloatKind kind) {
 
 Product makeProduct(const Scheme &scheme, const CherrySpec &cherries, int64_t m,
                     int64_t n, int64_t k, nv::FloatKind compute,
-                    nv::FloatKind xType, nv::FloatKind yType, unsigned seed) {
+                    nv::FloatKind xType, nv::FloatKind yType, unsigned seed,
+                    WideRows wide = {}) {
   Product p;
   p.m = m;
   nv::MatmulSpec &spec = p.spec;
   spec.scheme = scheme;
-  spec.layout = Layout::uniform(LayoutKind::MmaFragment, n, scheme.bits);
+  spec.layout = wide.layout(LayoutKind::MmaFragment, n, scheme.bits);
   spec.cherries = cherries;
   spec.n = n;
   spec.k = k;
@@ -83,14 +85,23 @@ Product makeProduct(const Scheme &scheme, const CherrySpec &cherries, int64_t m,
   spec.options = nv::chooseOptions(spec, m, 80);
 
   std::vector<float> w = randomWeights(n * k, seed), decoded(n * k);
+  std::vector<uint32_t> order;
+  if (wide) {
+    order = valueOf(rankRows(w.data(), n, k, scheme, wide.count));
+    w = permuteRows(w.data(), k, order);
+  }
   CherryPositions positions;
   bool hasCherries = cherries.form != CherryForm::None;
   if (hasCherries)
     positions = valueOf(selectCherries(w.data(), n, k, cherries,
                                        CherryCriterion::Magnitude, scheme));
+  QuantizerInputs inputs;
+  if (wide)
+    inputs.segments = spec.layout.segments;
   QuantizedWeight q =
       valueOf(quantizeWeight(w.data(), n, k, scheme, QuantizerKind::RTN,
-                             hasCherries ? &positions : nullptr));
+                             hasCherries ? &positions : nullptr, inputs));
+  q.order = order;
   dequantizeWeight(q, hasCherries ? &positions : nullptr, decoded.data(), 1);
   p.weight = packWeight(q, hasCherries ? &positions : nullptr, spec.layout);
 
@@ -124,6 +135,18 @@ Product makeProduct(const Scheme &scheme, const CherrySpec &cherries, int64_t m,
   return p;
 }
 
+nv::KernelOptions warpgroupOptions(unsigned tokens, unsigned warpsN,
+                                   unsigned unitChunks, unsigned stages) {
+  nv::KernelOptions options;
+  options.family = nv::Family::Warpgroup;
+  options.tokens = tokens;
+  options.warpsK = 1;
+  options.warpsN = warpsN;
+  options.unitChunks = unitChunks;
+  options.stages = stages;
+  return options;
+}
+
 class Kernels : public testing::Test {
 protected:
   Kernels() : context(registry()) { context.loadAllAvailableDialects(); }
@@ -137,7 +160,7 @@ protected:
     return registry;
   }
 
-  /// The kernel alone in a module of its own.
+  /// The kernels of a product alone in a module: one for each segment.
   OwningOpRef<ModuleOp> build(const nv::MatmulSpec &spec,
                               gpu::GPUFuncOp &kernel) {
     OpBuilder builder(&context);
@@ -146,7 +169,9 @@ protected:
     builder.setInsertionPointToEnd(module->getBody());
     auto kernels = gpu::GPUModuleOp::create(builder, loc, "kernels");
     builder.setInsertionPointToStart(&kernels.getBodyRegion().front());
-    kernel = nv::buildKernels(builder, loc, spec);
+    nv::MatmulSpec one = spec;
+    for (one.segment = spec.layout.segments.size(); one.segment-- > 0;)
+      kernel = nv::buildKernels(builder, loc, one);
     EXPECT_TRUE(succeeded(verify(*module)));
     return module;
   }
@@ -155,7 +180,15 @@ protected:
   LogicalResult launchAll(gpu::GPUFuncOp kernel, const Product &p,
                           std::map<std::string, std::vector<uint8_t>> &buffers,
                           uint64_t seed) {
-    for (const nv::ProductLaunch &launch : nv::launchesOf(kernel, p.m)) {
+    auto kernels = cast<gpu::GPUModuleOp>(kernel->getParentOp());
+    std::vector<nv::ProductLaunch> launches;
+    nv::MatmulSpec one = p.spec;
+    for (one.segment = 0; one.segment < one.layout.segments.size();
+         ++one.segment)
+      llvm::append_range(
+          launches, nv::launchesOf(
+                        kernels.lookupSymbol<gpu::GPUFuncOp>(one.name()), p.m));
+    for (const nv::ProductLaunch &launch : launches) {
       GPULaunch run;
       run.seed = seed;
       run.grid = launch.grid;
@@ -167,18 +200,19 @@ protected:
         if (role == "m")
           continue;
         std::vector<uint8_t> &bytes = buffers[role];
-        argument.uninitialised = role == launch.arguments.rbegin()[1];
-        argument.readOnly = !argument.uninitialised;
-        if (argument.uninitialised)
-          bytes.resize(nv::bufferBytes(p.spec, p.m, role));
+        bool written = role == launch.arguments.rbegin()[1];
+        argument.readOnly = !written;
+        // What another segment has written stays.
+        argument.uninitialised = written && bytes.empty();
+        if (written) // NaN where nothing is written
+          bytes.resize(nv::bufferBytes(p.spec, p.m, role), 0xff);
         else
           EXPECT_EQ(int64_t(bytes.size()), nv::bufferBytes(p.spec, p.m, role))
               << role;
         argument.bytes = bytes;
       }
-      if (failed(runGPUKernel(cast<gpu::GPUModuleOp>(kernel->getParentOp())
-                                  .lookupSymbol<gpu::GPUFuncOp>(launch.kernel),
-                              run)))
+      if (failed(runGPUKernel(
+              kernels.lookupSymbol<gpu::GPUFuncOp>(launch.kernel), run)))
         return failure();
     }
     return success();
@@ -235,7 +269,7 @@ TEST_F(Kernels, RandomProductsMatchTheCodec) {
   };
   for (unsigned i = 0; i != count; ++i) {
     Scheme scheme;
-    scheme.bits = pick(2u, 3u, 4u, 8u);
+    scheme.bits = pick(2u, 3u, 4u, 5u, 6u, 8u);
     scheme.group = pick(32, 64, 128, 0);
     scheme.grid = pick(Grid::Symmetric, Grid::Affine, Grid::HalfStep);
     if (scheme.bits > 4 && scheme.grid == Grid::HalfStep)
@@ -276,6 +310,75 @@ TEST_F(Kernels, RandomProductsMatchTheCodec) {
   EXPECT_GE(seen, count / 2);
 }
 
+/// Every width, group, grid and form of cherries has a kernel in each family,
+/// in f16 or bf16 in turn; ragged rows, columns and tokens.
+TEST_F(Kernels, EveryCombinationIsRight) {
+  unsigned number = 0;
+  for (unsigned bits : {2, 3, 4, 5, 6, 8})
+    for (int64_t group : {32, 64, 128})
+      for (Grid grid : {Grid::Symmetric, Grid::Affine, Grid::HalfStep})
+        for (CherryForm form : {CherryForm::None, CherryForm::Slot,
+                                CherryForm::Element, CherryForm::Column})
+          for (int64_t m : {3, 11, 70}) {
+            Scheme scheme{bits, group, grid};
+            if (!messageOf(scheme.check()).empty()) {
+              EXPECT_TRUE(grid == Grid::HalfStep && bits > 4) << scheme.str();
+              continue;
+            }
+            // 70 tokens are few blocks of few rows: warpgroups work in full.
+            int64_t n = 17 + number % 5, k = 264 + 8 * (number % 37);
+            CherrySpec cherries =
+                form == CherryForm::None
+                    ? CherrySpec()
+                    : CherrySpec::fromRatio(form, 1.0 / 64, k);
+            auto type = ++number % 2 ? nv::FloatKind::F16 : nv::FloatKind::BF16;
+            Product p = makeProduct(scheme, cherries, m > 64 ? 9 : m, n, k,
+                                    type, type, nv::FloatKind::F32, number);
+            if (m > 64) {
+              p.spec.options = nv::chooseOptions(p.spec, m, 90, {true, true});
+              ASSERT_EQ(p.spec.options.family, nv::Family::Warpgroup);
+              p.spec.options.tokens = 16;
+            }
+            ASSERT_EQ(p.spec.unsupported(), std::nullopt) << p.spec.name();
+            gpu::GPUFuncOp kernel;
+            OwningOpRef<ModuleOp> module = build(p.spec, kernel);
+            EXPECT_EQ(run(kernel, p, number), "") << p.spec.name();
+          }
+}
+
+/// Rows of two widths in an order of their own: a launch for each width.
+TEST_F(Kernels, MixedRowsMatchTheCodec) {
+  std::mt19937 random(13);
+  unsigned number = 0;
+  for (unsigned bits : {2, 3, 4, 5})
+    for (unsigned wider : {3, 4, 5, 6, 8})
+      for (int64_t m : {1, 20, 9}) {
+        if (wider <= bits)
+          continue;
+        Scheme scheme{bits, number % 2 ? 64 : 128,
+                      number % 3 ? Grid::Symmetric : Grid::Affine};
+        int64_t n = 33 + random() % 60, k = 200 + random() % 300;
+        CherryForm form = number % 2 ? CherryForm::Slot : CherryForm::Column;
+        CherrySpec cherries = number % 4 < 2
+                                  ? CherrySpec()
+                                  : CherrySpec::fromRatio(form, 1.0 / 64, k);
+        auto type = ++number % 2 ? nv::FloatKind::F16 : nv::FloatKind::BF16;
+        WideRows wide{16 * (1 + int64_t(random() % 2)), wider};
+        Product p = makeProduct(scheme, cherries, m, n, k, type, type,
+                                nv::FloatKind::F32, number, wide);
+        if (m == 9)
+          p.spec.options = warpgroupOptions(16, 4, 4, 2);
+        ASSERT_EQ(p.spec.layout.segments.size(), 2u);
+        ASSERT_TRUE(p.spec.layout.permuted);
+        // The unit of one width must fit the other.
+        p.spec.options.unitChunks = 4;
+        ASSERT_EQ(p.spec.unsupported(), std::nullopt) << p.spec.name();
+        gpu::GPUFuncOp kernel;
+        OwningOpRef<ModuleOp> module = build(p.spec, kernel);
+        EXPECT_EQ(run(kernel, p, number), "") << p.spec.name() << " m=" << m;
+      }
+}
+
 /// Every barrier and wait of our kernels taken away, one at a time: an error or
 /// a wrong number each time, under some of a few schedules.
 TEST_F(Kernels, EveryBarrierAndWaitIsNeeded) {
@@ -312,18 +415,6 @@ TEST_F(Kernels, EveryBarrierAndWaitIsNeeded) {
   }
 }
 
-nv::KernelOptions warpgroupOptions(unsigned tokens, unsigned warpsN,
-                                   unsigned unitChunks, unsigned stages) {
-  nv::KernelOptions options;
-  options.family = nv::Family::Warpgroup;
-  options.tokens = tokens;
-  options.warpsK = 1;
-  options.warpsN = warpsN;
-  options.unitChunks = unitChunks;
-  options.stages = stages;
-  return options;
-}
-
 /// The kernels with wgmma: ragged rows, columns and tokens, all widths.
 TEST_F(Kernels, WarpgroupProductsMatchTheCodec) {
   const char *cases = std::getenv("CQ_GPU_CASES");
@@ -336,7 +427,7 @@ TEST_F(Kernels, WarpgroupProductsMatchTheCodec) {
   };
   for (unsigned i = 0; i != count; ++i) {
     Scheme scheme;
-    scheme.bits = pick(2u, 3u, 4u, 8u);
+    scheme.bits = pick(2u, 3u, 4u, 5u, 6u, 8u);
     scheme.group = pick(32, 64, 128, 0);
     scheme.grid = pick(Grid::Symmetric, Grid::Affine, Grid::HalfStep);
     if (scheme.bits > 4 && scheme.grid == Grid::HalfStep)
