@@ -277,7 +277,8 @@ llvm::Expected<DeviceFunction> FunctionReader::build(func::FuncOp source) {
   for (Operation &op : source.front()) {
     auto launch = dyn_cast<gpu::LaunchFuncOp>(op);
     if (!launch) {
-      if (isa<func::ReturnOp, memref::AllocOp, LLVM::LoadOp>(op) ||
+      if (isa<func::ReturnOp, memref::AllocOp, memref::DeallocOp, LLVM::LoadOp>(
+              op) ||
           isMemoryEffectFree(&op))
         continue;
       return fail("@" + function.name + " has '" + op.getName().getStringRef() +

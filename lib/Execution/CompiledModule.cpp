@@ -27,7 +27,6 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Target/TargetMachine.h"
-#include <dlfcn.h>
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -124,27 +123,11 @@ llvm::Expected<void *> CompiledModule::lookup(llvm::StringRef name) const {
 // Compiling
 //===----------------------------------------------------------------------===//
 
-static void describeFile(llvm::StringRef path, llvm::raw_ostream &os) {
-  llvm::sys::fs::file_status status;
-  if (!llvm::sys::fs::status(path, status))
-    os << ' ' << status.getSize() << ' '
-       << status.getLastModificationTime().time_since_epoch().count();
-}
-
-/// The compiler and the CPU that it compiles for. The compiler is identified
-/// by its executable and, in a program of somebody else (Python), by the shared
-/// library that holds it: two builds of one version may generate different
-/// code.
+/// The compiler and the CPU that it compiles for.
 static std::string describeCompiler(const llvm::TargetMachine &machine,
                                     const ExecutionOptions &options) {
-  std::string text = "cq 0.1.0 LLVM " LLVM_VERSION_STRING;
+  std::string text = describeCompiler();
   llvm::raw_string_ostream os(text);
-  static int anchor;
-  describeFile(llvm::sys::fs::getMainExecutable(nullptr, &anchor), os);
-  Dl_info holder;
-  if (dladdr(&anchor, &holder) && holder.dli_fname &&
-      llvm::StringRef(holder.dli_fname).ends_with(".so"))
-    describeFile(holder.dli_fname, os);
   os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
      << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel;
   return text;

@@ -9,6 +9,7 @@
 #include "DeviceModel.h"
 #include "BuildDeviceProgram.h"
 #include "CodeGenerator.h"
+#include "DeviceCache.h"
 #include "cq/Codec/Quantizer.h"
 #include "cq/DeviceCode/DeviceCode.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
@@ -24,6 +25,7 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -119,17 +121,28 @@ static llvm::Expected<PackedWeight> packAgain(const DeviceWeight &weight,
   return packWeight(*unpacked, nullptr, layout);
 }
 
+static std::unique_ptr<MLIRContext> createContext() {
+  DialectRegistry registry;
+  registerLowerToLLVMDialects(registry);
+  registerDeviceDialects(registry);
+  auto context = std::make_unique<MLIRContext>(registry);
+  context->getOrLoadDialect<CQDialect>(); // attributes of weights are parsed
+  return context;
+}
+
 llvm::Expected<DeviceModel>
 DeviceModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   if (options.target != "cuda")
     return llvm::createStringError("there is no target '" + options.target +
                                    "'; the targets are cuda and, without "
                                    "--target, this CPU");
-  bool interpreted = options.device == "interpreter";
+  bool hopper = options.device == "interpreter-sm_90a";
+  bool interpreted = hopper || options.device == "interpreter";
   if (!interpreted && !options.device.empty())
-    return llvm::createStringError("there is no device '" + options.device +
-                                   "'; without --device it is the first GPU, "
-                                   "and interpreter runs kernels on the CPU");
+    return llvm::createStringError(
+        "there is no device '" + options.device +
+        "'; without --device it is the first GPU, interpreter and "
+        "interpreter-sm_90a run kernels on the CPU");
   if (options.activation == "int8")
     return llvm::createStringError(
         "--target=cuda has no int8 activations; leave out --activation");
@@ -139,11 +152,12 @@ DeviceModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
   LanguageFunctions functions;
   DeviceProgram program;
 
+  auto text = llvm::MemoryBuffer::getFile(path);
+  if (!text)
+    return llvm::createStringError("cannot read " + path);
+
   auto lower = [&](unsigned architecture) -> llvm::Error {
-    DialectRegistry registry;
-    registerLowerToLLVMDialects(registry);
-    registerDeviceDialects(registry);
-    model.module->context = std::make_unique<MLIRContext>(registry);
+    model.module->context = createContext();
     MLIRContext *context = model.module->context.get();
     model.module->module =
         parseSourceFile<ModuleOp>(path, ParserConfig(context));
@@ -178,6 +192,7 @@ DeviceModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
     PassManager pm(context);
     LowerToGPUOptions lowering;
     lowering.architecture = architecture;
+    lowering.wgmma = architecture == 90; // emitted for sm_90a
     buildLowerToGPUPipeline(pm, lowering);
     std::string refusal;
     ScopedDiagnosticHandler handler(context, [&](Diagnostic &diagnostic) {
@@ -198,17 +213,33 @@ DeviceModel::load(llvm::StringRef path, const LanguageModelOptions &options) {
 
   std::unique_ptr<DeviceBackend> backend;
   if (interpreted) {
-    if (llvm::Error error = lower(80))
+    if (llvm::Error error = lower(hopper ? 90 : 80))
       return std::move(error);
     backend = createInterpreterBackend(*model.module->module);
   } else {
     auto opened = createCudaBackend(
         [&](unsigned architecture) -> llvm::Expected<std::string> {
+          std::string chip = "sm_" + std::to_string(architecture) +
+                             (architecture == 90 ? "a" : "");
+          std::string key = deviceCacheKey((*text)->getBuffer(), chip);
+          if (options.useCache)
+            if (auto cached = loadDeviceModel(key)) {
+              interface = std::move(cached->interface);
+              program = std::move(cached->program);
+              model.module->context = createContext();
+              model.fromCache = true;
+              auto found = findChunkFunctions(interface, path);
+              if (!found)
+                return found.takeError();
+              functions = std::move(*found);
+              return std::move(cached->ptx);
+            }
           if (llvm::Error error = lower(architecture))
             return std::move(error);
-          return emitPTX(*model.module->module,
-                         "sm_" + std::to_string(architecture) +
-                             (architecture == 90 ? "a" : ""));
+          auto ptx = emitPTX(*model.module->module, chip);
+          if (ptx && options.useCache)
+            storeDeviceModel(key, {interface, program, *ptx});
+          return ptx;
         });
     if (!opened)
       return opened.takeError();

@@ -21,6 +21,7 @@ struct DeviceModel {
   std::shared_ptr<Module> module;
   std::optional<ModelFiles> files;
   std::unique_ptr<DeviceSession> session;
+  bool fromCache = false; ///< nothing had to be compiled
 
   /// Compiles the module at `path` for the device of `options`.
   static llvm::Expected<DeviceModel> load(llvm::StringRef path,

@@ -154,6 +154,8 @@ llvm::StringRef LanguageModel::fingerprint() const {
   return implementation->fingerprint;
 }
 bool LanguageModel::compiledFromCache() const {
+  if (implementation->device)
+    return implementation->device->fromCache;
   return implementation->code && implementation->code->isFromCache();
 }
 double LanguageModel::compileSeconds() const {

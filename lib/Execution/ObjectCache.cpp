@@ -11,9 +11,11 @@
 #include "cq/Support/BoundedJSON.h"
 #include "cq/Support/CacheFile.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Config/llvm-config.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SHA256.h"
+#include <dlfcn.h>
 
 using namespace mlir::cq;
 
@@ -30,6 +32,25 @@ static std::string hashOf(const llvm::json::Value &interface,
   std::string text;
   llvm::raw_string_ostream(text) << interface;
   return hashOf(hashOf(text) + hashOf(object));
+}
+
+static void describeFile(llvm::StringRef path, llvm::raw_ostream &os) {
+  llvm::sys::fs::file_status status;
+  if (!llvm::sys::fs::status(path, status))
+    os << ' ' << status.getSize() << ' '
+       << status.getLastModificationTime().time_since_epoch().count();
+}
+
+std::string mlir::cq::describeCompiler() {
+  std::string text = "cq 0.1.0 LLVM " LLVM_VERSION_STRING;
+  llvm::raw_string_ostream os(text);
+  static int anchor;
+  describeFile(llvm::sys::fs::getMainExecutable(nullptr, &anchor), os);
+  Dl_info holder;
+  if (dladdr(&anchor, &holder) && holder.dli_fname &&
+      llvm::StringRef(holder.dli_fname).ends_with(".so"))
+    describeFile(holder.dli_fname, os);
+  return text;
 }
 
 static constexpr llvm::StringRef kDefaultPolicy =

@@ -56,6 +56,8 @@ void mlir::cq::buildLowerToGPUPipeline(OpPassManager &pm,
   ConvertCQToNVGPUPassOptions products;
   products.architecture = options.architecture;
   products.compute = options.compute;
+  products.wgmma = options.wgmma;
+  products.splits = true;
   pm.addPass(createConvertCQToNVGPUPass(products));
   pm.addPass(createConvertLinalgToGPU());
   pm.addPass(createCanonicalizerPass());

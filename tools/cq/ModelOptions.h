@@ -44,8 +44,9 @@ public:
                llvm::cl::desc("cuda: run on an NVIDIA GPU (default: the CPU)"),
                llvm::cl::sub(command), llvm::cl::cat(category)),
         device("device",
-               llvm::cl::desc("interpreter: run the kernels of --target=cuda "
-                              "without a GPU, slowly"),
+               llvm::cl::desc(
+                   "interpreter, interpreter-sm_90a: run the kernels of "
+                   "--target=cuda without a GPU, slowly"),
                llvm::cl::sub(command), llvm::cl::cat(category)) {}
 
   LanguageModelOptions get() const {

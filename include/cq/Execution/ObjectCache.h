@@ -30,6 +30,11 @@ struct CachedObject {
   std::unique_ptr<llvm::MemoryBuffer> object;
 };
 
+/// Identifies the compiler by its executable and, in a program of somebody else
+/// (Python), by the shared library that holds it: two builds of one version may
+/// generate different code.
+std::string describeCompiler();
+
 class ObjectCache {
 public:
   /// `directory` as in ExecutionOptions::cacheDir.

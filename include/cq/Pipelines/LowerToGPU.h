@@ -23,6 +23,10 @@ struct LowerToGPUOptions : PassPipelineOptions<LowerToGPUOptions> {
       *this, "compute",
       llvm::cl::desc("Type of products with packed weights: f16 or bf16"),
       llvm::cl::init("f16")};
+  PassOptions::Option<bool> wgmma{
+      *this, "wgmma",
+      llvm::cl::desc("The code is for sm_90a alone: warpgroup kernels"),
+      llvm::cl::init(false)};
 };
 
 /// Appends the pipeline `cq-lower-to-gpu`: from linalg on tensors, with

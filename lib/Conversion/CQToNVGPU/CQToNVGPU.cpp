@@ -122,20 +122,25 @@ private:
         gpu::GPUFuncOp prepare = helperOf(spec.activationsName(), spec, loc,
                                           nv::buildActivationsKernel);
         kernel->setAttr("cq.prepare", FlatSymbolRefAttr::get(prepare));
-        // Bare pointers need static shapes; of a bound on m, only what the
-        // tokens need is allocated.
+        Value whole;
         auto type = cast<MemRefType>(prepare.getArgument(1).getType());
-        Value perBlock = index(
-            type.getNumElements() /
-            llvm::divideCeil(spec.maxTokens, int64_t(spec.options.tokens)));
-        Value size = arith::MulIOp::create(b, loc, tokenBlocks, perBlock);
-        packed = memref::AllocOp::create(
-            b, loc,
-            MemRefType::get({ShapedType::kDynamic}, type.getElementType()),
-            size);
-        Value whole = memref::ReinterpretCastOp::create(
-            b, loc, type, packed, /*offset=*/0, type.getShape(),
-            ArrayRef<int64_t>{1});
+        if (!dynamic) {
+          whole = packed = memref::AllocOp::create(b, loc, type);
+        } else {
+          // Bare pointers need static shapes; of a bound on m, only what the
+          // tokens need is allocated.
+          Value perBlock = index(
+              type.getNumElements() /
+              llvm::divideCeil(spec.maxTokens, int64_t(spec.options.tokens)));
+          Value size = arith::MulIOp::create(b, loc, tokenBlocks, perBlock);
+          packed = memref::AllocOp::create(
+              b, loc,
+              MemRefType::get({ShapedType::kDynamic}, type.getElementType()),
+              size);
+          whole = memref::ReinterpretCastOp::create(
+              b, loc, type, packed, /*offset=*/0, type.getShape(),
+              ArrayRef<int64_t>{1});
+        }
         launch(prepare, tokenBlocks, {x, whole, m});
         arguments.push_back(whole);
       }

@@ -78,9 +78,13 @@ KernelOptions nv::chooseOptions(const MatmulSpec &spec, int64_t tokens,
       options.tokens = 64;
     // Short units: the sums of 128 tokens leave few registers for words ahead.
     options.unitChunks = spec.bits() == 3 || spec.bits() == 5 ? 4 : 2;
-    // Groups of 32 with zero points leave fewer.
-    if (spec.scheme.group == 32 && spec.scheme.hasZeroPoints())
-      options.tokens = options.unitChunks == 4 ? 32 : 64;
+    // Many groups in a unit leave fewer, and so do five bits with zero points.
+    int64_t groups =
+        spec.scheme.group ? options.unitChunks * 64 / spec.scheme.group : 1;
+    if (groups >= 8)
+      options.tokens = 32;
+    else if (groups >= 4 || (spec.bits() == 5 && spec.scheme.hasZeroPoints()))
+      options.tokens = 64;
     options.stages = 12 / options.unitChunks;
     return options;
   }

@@ -65,6 +65,34 @@ gpu::GPUFuncOp nv::createKernel(Emitter &b, StringRef name,
   return kernel;
 }
 
+/// CTAs of a multiprocessor that ptxas is to leave registers for; 0: as many as
+/// it likes. It would rather spill a little than have a CTA less, even where
+/// shared memory has no room for that one.
+static int64_t leastBlocks(const MatmulSpec &spec) {
+  const KernelOptions &options = spec.options;
+  if (options.family == Family::Warpgroup)
+    return 1;
+  bool more = spec.scheme.hasZeroPoints() || spec.compute == FloatKind::BF16;
+  if (options.family == Family::Resident)
+    return options.tokens == 8 || more ? std::max(1u, 512 / options.threads())
+                                       : 0;
+  int64_t group = spec.scheme.group ? spec.scheme.group : spec.k;
+  if (options.tokens <= 16) {
+    if (group == 32)
+      return spec.scheme.hasZeroPoints() ? 1 : 2;
+    return more ? 2 : 0;
+  }
+  // Scales of many groups, twice.
+  if (options.tokens == 32 && group <= 64)
+    return 1;
+  // Given all registers, ptxas starts too many loads of 64 tokens at once.
+  if (options.tokens >= 64 && group == 32)
+    return 0;
+  int64_t fitting = (227 << 10) / spec.sharedBytes();
+  int64_t most = (options.tokens >= 64 ? 256 : 512) / options.threads();
+  return std::max<int64_t>(1, std::min(most, fitting));
+}
+
 KernelFrame nv::openKernel(Emitter &b, const MatmulSpec &spec) {
   const KernelOptions &options = spec.options;
   auto plane = [&](ArrayRef<int64_t> shape, Type element) -> Type {
@@ -112,13 +140,7 @@ KernelFrame nv::openKernel(Emitter &b, const MatmulSpec &spec) {
   frame.kernel = createKernel(
       b, spec.name(), arguments, options.threads(), spec.gridX(), splits,
       spec.sharedBytes(), options.tokens, options.family != Family::Resident);
-  // Where shared memory bounds the CTAs of a multiprocessor, ptxas must not
-  // spill for the sake of more.
-  int64_t blocks = options.family == Family::Warpgroup ? 1
-                   : options.family == Family::Resident && options.tokens == 8
-                       ? std::max(1u, 512 / options.threads())
-                       : 0;
-  if (blocks > 0)
+  if (int64_t blocks = leastBlocks(spec))
     frame.kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(blocks));
   if (options.family == Family::Warpgroup)
     frame.kernel->setAttr(

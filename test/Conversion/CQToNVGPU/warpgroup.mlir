@@ -6,12 +6,19 @@
 // RUN: cq compile --target=nvptx --shape=256x512 --scheme=b3-g128 --tokens=100 --compute=bf16 --chip=sm_90a -o - | FileCheck %s --check-prefix=PTX
 
 // CHECK-LABEL: func.func @product
-// CHECK:         %[[PACKED:.*]] = memref.alloc(%{{.*}}) : memref<?xf16>
-// CHECK:         %[[WHOLE:.*]] = memref.reinterpret_cast %[[PACKED]]
+// CHECK:         %[[PACKED:.*]] = memref.alloc() : memref<131072xf16>
 // CHECK:         gpu.launch_func @cq_kernels::@[[X:cq_x_k512_xf32_cf16_t[0-9]+_m200]]
 // CHECK:         gpu.launch_func @cq_kernels::@[[MAIN:cq_mm.*_wg_m200]]
-// CHECK-SAME:      %[[WHOLE]]
+// CHECK-SAME:      %[[PACKED]]
 // CHECK:         memref.dealloc %[[PACKED]]
+// Of a bound on the tokens, only what they need is allocated.
+// CHECK-LABEL: func.func @unknown
+// CHECK:         %[[SOME:.*]] = memref.alloc(%{{.*}}) : memref<?xf16>
+// CHECK:         %[[WHOLE:.*]] = memref.reinterpret_cast %[[SOME]]
+// CHECK:         gpu.launch_func @cq_kernels::@cq_x_k512_xf32_cf16_t{{[0-9]+}}_m4096
+// CHECK:         gpu.launch_func @cq_kernels::@cq_mm{{.*}}_wg_m4096
+// CHECK-SAME:      %[[WHOLE]]
+// CHECK:         memref.dealloc %[[SOME]]
 // CHECK:       gpu.func @[[MAIN]]
 // CHECK-SAME:    cq.arguments = ["x", "packed", "codes", "scales", "y", "m"], cq.block = array<i32: 384, 1, 1>
 // CHECK-SAME:    cq.prepare = @[[X]]
@@ -37,7 +44,7 @@
 // CHECK:         nvgpu.mbarrier.arrive.expect_tx
 // CHECK:         cq.nv.bulk_copy
 
-// AGAIN-COUNT-16: cq.nv.wgmma a(
+// AGAIN-COUNT-32: cq.nv.wgmma a(
 
 // PTX:     .extern .shared .align 1024
 // PTX-DAG: mbarrier.init
@@ -53,6 +60,12 @@
 
 func.func @product(%x : memref<200x512xf32>, %q : memref<49152xi8>, %s : memref<1024xf16>, %y : memref<200x256xf32>) {
   cq.matmul x(%x : memref<200x512xf32>) codes(%q : memref<49152xi8>) scales(%s : memref<1024xf16>) outs(%y : memref<200x256xf32>)
+    {scheme = #scheme, layout = #layout, mode = #cq.activation<f32>}
+  return
+}
+
+func.func @unknown(%x : memref<?x512xf32>, %q : memref<49152xi8>, %s : memref<1024xf16>, %y : memref<?x256xf32>) {
+  cq.matmul x(%x : memref<?x512xf32>) codes(%q : memref<49152xi8>) scales(%s : memref<1024xf16>) outs(%y : memref<?x256xf32>)
     {scheme = #scheme, layout = #layout, mode = #cq.activation<f32>}
   return
 }
