@@ -324,8 +324,8 @@ private:
       else if (isProduct)
         why = "its weight comes from " + numbers.name + " through " +
               quoted(end->getName().getStringRef()) +
-              ", and what the model picks or computes when it runs cannot be "
-              "quantized before";
+              ", which is not followed (a choice or a computation when the "
+              "model runs, or a slice of a tensor by reference)";
       result.unread.push_back({op, why});
       return true;
     }

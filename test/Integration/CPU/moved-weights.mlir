@@ -94,7 +94,7 @@ func.func @point_conv_1d(%x : tensor<1x2x4xf32>) -> tensor<1x2x3xf32> {
 }
 
 // What is picked or computed at run time, and what is no matrix product, stays, with a sentence.
-// REMARKS: 'linalg.matmul' stays as it is: its weight comes from 'layers' through 'tensor.extract_slice', and what the model picks or computes when it runs cannot be quantized before
+// REMARKS: 'linalg.matmul' stays as it is: its weight comes from 'layers' through 'tensor.extract_slice', which is not followed (a choice or a computation when the model runs, or a slice of a tensor by reference)
 // CHECK-LABEL: func.func @picked(
 // CHECK: linalg.matmul
 func.func @picked(%x : tensor<2x4xf32>, %l : index) -> tensor<2x4xf32> {
@@ -107,7 +107,7 @@ func.func @picked(%x : tensor<2x4xf32>, %l : index) -> tensor<2x4xf32> {
   return %n : tensor<2x4xf32>
 }
 
-// REMARKS: 'linalg.matmul' stays as it is: its weight comes from 'raw' through 'linalg.generic', and what
+// REMARKS: 'linalg.matmul' stays as it is: its weight comes from 'raw' through 'linalg.generic', which is not followed
 func.func @computed(%x : tensor<2x4xf32>) -> tensor<2x3xf32> {
   %zero = arith.constant 0.0 : f32
   %w = arith.constant dense_resource<raw> : tensor<4x3xf32>

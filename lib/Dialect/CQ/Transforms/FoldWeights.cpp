@@ -17,10 +17,12 @@
 #include "cq/Dialect/CQ/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace mlir::cq {
@@ -121,11 +123,28 @@ static std::optional<Copy> asCopy(Value value) {
   return std::nullopt;
 }
 
+/// A constant's value, or that of an immutable global in this module.
+static ElementsAttr valueOf(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (auto constant = dyn_cast_if_present<arith::ConstantOp>(op))
+    return dyn_cast<ElementsAttr>(constant.getValue());
+  SymbolRefAttr symbol;
+  if (auto load = dyn_cast_if_present<ml_program::GlobalLoadOp>(op))
+    symbol = load.getGlobal();
+  else if (auto load = dyn_cast_if_present<ml_program::GlobalLoadConstOp>(op))
+    symbol = load.getGlobal();
+  auto global =
+      symbol ? SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(
+                   op, symbol)
+             : ml_program::GlobalOp();
+  return global && !global.getIsMutable()
+             ? dyn_cast_if_present<ElementsAttr>(global.getValueAttr())
+             : ElementsAttr();
+}
+
 /// The bytes of a float constant that is no splat; none of other values.
 static std::optional<ArrayRef<char>> bytesOf(Value value) {
-  auto constant = value.getDefiningOp<arith::ConstantOp>();
-  auto elements =
-      constant ? dyn_cast<ElementsAttr>(constant.getValue()) : ElementsAttr();
+  ElementsAttr elements = valueOf(value);
   if (!elements || isa<SplatElementsAttr>(elements) ||
       !isa<Float16Type, BFloat16Type, Float32Type>(elements.getElementType()))
     return std::nullopt;
@@ -228,8 +247,7 @@ private:
       copies.push_back({std::move(*copy), typeOf(source)});
       source = next;
     }
-    auto constant = source.getDefiningOp<arith::ConstantOp>();
-    key << constant.getValue().getAsOpaquePointer();
+    key << valueOf(source).getAsOpaquePointer();
     RankedTensorType type = typeOf(value);
     Attribute &made = constants[text];
     if (!made) {
@@ -242,23 +260,26 @@ private:
           bytes = moved;
         }
       made = DenseResourceElementsAttr::get(
-          type, nameOf(constant) + suffix,
+          type, nameOf(source) + suffix,
           HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 64));
       ++numFolded;
     }
-    OpBuilder b(constant);
-    auto folded = arith::ConstantOp::create(b, constant.getLoc(),
-                                            cast<ElementsAttr>(made));
+    OpBuilder b(source.getDefiningOp());
+    auto folded =
+        arith::ConstantOp::create(b, source.getLoc(), cast<ElementsAttr>(made));
     replaced.insert(value.getDefiningOp());
     value.replaceAllUsesWith(folded);
     return true;
   }
 
-  static std::string nameOf(arith::ConstantOp constant) {
-    if (auto resource =
-            dyn_cast<DenseResourceElementsAttr>(constant.getValue()))
+  static std::string nameOf(Value source) {
+    if (auto resource = dyn_cast<DenseResourceElementsAttr>(valueOf(source)))
       return resource.getRawHandle().getKey().str();
-    if (auto name = constant->getLoc()->findInstanceOf<NameLoc>())
+    if (auto load = source.getDefiningOp<ml_program::GlobalLoadOp>())
+      return load.getGlobal().getLeafReference().str();
+    if (auto load = source.getDefiningOp<ml_program::GlobalLoadConstOp>())
+      return load.getGlobal().getLeafReference().str();
+    if (auto name = source.getLoc()->findInstanceOf<NameLoc>())
       return name.getName().str();
     return "weight";
   }
