@@ -236,6 +236,17 @@ mlir::cq::compileLibrary(StringRef path, const LibraryOptions &options) {
     return fail("-o " + options.output +
                 " is neither a shared library (.so) nor an object (.o)");
 
+  // Before minutes of work, not behind them.
+  SmallString<128> folder(llvm::sys::path::parent_path(options.output));
+  if (!folder.empty() && !llvm::sys::fs::is_directory(folder))
+    return fail("the folder " + folder + " for -o " + options.output +
+                " does not exist; make it first");
+  if (llvm::sys::fs::access(folder.empty() ? "." : StringRef(folder),
+                            llvm::sys::fs::AccessMode::Write))
+    return fail("cannot write into the folder " +
+                (folder.empty() ? StringRef(".") : StringRef(folder)) +
+                "; name another with -o");
+
   library.features = checkableFeatures(options.targetCPU);
   if (!StringRef(library.features).contains("avx2"))
     return fail("the CPU '" +

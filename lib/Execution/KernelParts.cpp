@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelParts.h"
-#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/Module.h"
@@ -83,6 +83,9 @@ static std::unique_ptr<llvm::Module> moveOut(llvm::Function &kernel) {
       std::make_unique<llvm::Module>(kernel.getName(), kernel.getContext());
   part->setTargetTriple(kernel.getParent()->getTargetTriple());
   part->setDataLayout(kernel.getParent()->getDataLayout());
+  // Bitcode without it is taken for one of another age, with a warning.
+  part->addModuleFlag(llvm::Module::Warning, "Debug Info Version",
+                      llvm::DEBUG_METADATA_VERSION);
   Declarer::share(kernel);
   auto *moved = llvm::Function::Create(kernel.getFunctionType(),
                                        llvm::GlobalValue::ExternalLinkage,
