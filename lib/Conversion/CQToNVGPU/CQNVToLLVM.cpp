@@ -270,22 +270,45 @@ struct LowerWgmmaWait : ConvertOpToLLVMPattern<nv::WgmmaWaitOp> {
 
 struct LowerWgmma : ConvertOpToLLVMPattern<nv::WgmmaOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+
+  /// index = first + second; second a multiple of eight elements (16 bytes).
+  static std::pair<Value, int64_t> withoutConstant(Value index) {
+    int64_t sum = 0, constant = 0;
+    while (auto add = index.getDefiningOp<LLVM::AddOp>()) {
+      auto literal = add.getRhs().getDefiningOp<LLVM::ConstantOp>();
+      auto value =
+          literal ? dyn_cast<IntegerAttr>(literal.getValue()) : nullptr;
+      if (!value || (constant = value.getInt()) < 0 || constant % 8 != 0)
+        break;
+      sum += constant;
+      index = add.getLhs();
+    }
+    return {index, sum};
+  }
+
   LogicalResult matchAndRewrite(nv::WgmmaOp op, OpAdaptor adaptor,
                                 ConversionPatternRewriter &b) const override {
     Location loc = op.getLoc();
-    Type i64 = b.getI64Type();
-    auto number = [&](uint64_t value) -> Value {
-      return LLVM::ConstantOp::create(b, loc, i64, static_cast<int64_t>(value));
+    auto number = [&](Type type, uint64_t value) -> Value {
+      return LLVM::ConstantOp::create(b, loc, type,
+                                      static_cast<int64_t>(value));
     };
     // B: address, rows of 128 swizzled bytes, eight of them every 1024 bytes.
+    // What is constant of the index is added behind the shift, so that the
+    // products of a stage share everything else: no carry leaves the field, an
+    // address in shared memory has 18 bits.
+    auto [index, constant] = withoutConstant(adaptor.getIndex());
+    Type i32 = b.getI32Type(), i64 = b.getI64Type();
     Value pointer = getStridedElementPtr(b, loc, op.getB().getType(),
-                                         adaptor.getB(), adaptor.getIndex());
-    Value address = LLVM::PtrToIntOp::create(b, loc, i64, pointer);
-    address = LLVM::LShrOp::create(b, loc, address, number(4));
-    address = LLVM::AndOp::create(b, loc, address, number(0x3FFF));
+                                         adaptor.getB(), index);
+    Value low = LLVM::PtrToIntOp::create(b, loc, i32, pointer);
+    low = LLVM::LShrOp::create(b, loc, low, number(i32, 4));
+    low = LLVM::AndOp::create(b, loc, low, number(i32, 0x3FFF));
+    low = LLVM::OrOp::create(b, loc, low, number(i32, 1 << 16));
+    low = LLVM::AddOp::create(b, loc, low, number(i32, constant / 8));
     Value descriptor = LLVM::OrOp::create(
-        b, loc, address,
-        number(uint64_t{1} << 62 | uint64_t{1024 >> 4} << 32 | 1 << 16));
+        b, loc, LLVM::ZExtOp::create(b, loc, i64, low),
+        number(i64, uint64_t{1} << 62 | uint64_t{1024 >> 4} << 32));
     SmallVector<Value> more;
     for (Value pair :
          {adaptor.getA0(), adaptor.getA1(), adaptor.getA2(), adaptor.getA3()})

@@ -10,8 +10,9 @@ import os
 import subprocess
 import sys
 
-# Tokens: one for each choice of chooseOptions; 3 shares the kernel of 4.
-REGISTERS = {1: 128, 2: 128, 4: 128, 8: 128, 16: 168, 32: 232, 64: 255, 100: 255, 2048: 255}
+# Tokens: one for each choice of chooseOptions; 2 differs from 4 in the rows of x only.
+REGISTERS = {1: 128, 4: 128, 8: 128, 16: 168, 32: 232, 64: 255, 100: 255, 2048: 255}
+SMALL_GROUPS = 72  # more, for zero points of groups of 32
 SHARED = 100 * 1024
 SHARED_WARPGROUP = 226 * 1024  # one CTA a multiprocessor
 output = sys.argv[1]
@@ -41,13 +42,14 @@ for number, (chip, compute, cherries) in enumerate(runs):
         assert len(warpgroups) == (len(mine) if chip == "sm_90a" and tokens > 64 else 0), len(warpgroups)
         assert all(any(o["name"] == k["prepare"] for o in kernels) for k in warpgroups)
         for k in kernels:
-            if (k["spill_bytes"] or k["stack_bytes"] or k["registers"] > registers
+            budget = min(255, registers + ("_g32_affine" in k["name"]) * SMALL_GROUPS)
+            if (k["spill_bytes"] or k["stack_bytes"] or k["registers"] > budget
                     or k["shared_bytes"] + k["static_shared_bytes"] > (SHARED_WARPGROUP if "_wg" in k["name"] else SHARED)
                     or k.get("serialized_wgmma", False)):
-                bad.append(f"{chip} {k['name']}: {k['registers']} registers (of {registers}), spills {k['spill_bytes']}, "
+                bad.append(f"{chip} {k['name']}: {k['registers']} registers (of {budget}), spills {k['spill_bytes']}, "
                            f"stack {k['stack_bytes']}, shared {k['shared_bytes']}")
 # What the bundle times beside the chosen options may cost registers, but spills nothing either.
-for chip, bits, tokens in (("sm_80", 3, 16), ("sm_90a", 2, 64), ("sm_90a", 3, 512), ("sm_90a", 4, 1)):
+for chip, bits, tokens in (("sm_80", 2, 64), ("sm_90a", 3, 512), ("sm_90a", 4, 1)):
     subprocess.run(["cq", "compile", "--target=nvptx", "--shape=4096x4096", f"--chip={chip}", f"--scheme=b{bits}-g128",
                     f"--tokens={tokens}", "--candidates", "--emit=cubin", "-o", output],
                    check=True, stdout=subprocess.DEVNULL)
