@@ -284,7 +284,7 @@ static llvm::Error runDevice() {
     return fail("--target=cuda times products; leave out --model");
   if (shapes.empty())
     for (const char *shape :
-         {"4096x4096", "8192x8192", "28672x8192", "14336x4096"})
+         {"4096x4096", "8192x8192", "8192x28672", "4096x14336"})
       shapes.push_back(shape);
   if (schemes.empty())
     for (const char *scheme : {"b2-g128", "b3-g128", "b4-g128"})

@@ -90,6 +90,21 @@ TEST_F(CudaDevice, Opens) {
   EXPECT_STREQ(cq_cuda_error(), "there is no CUDA device 1: the driver has 1");
 }
 
+TEST_F(CudaDevice, AbsentAndForeignCublasAreSentences) {
+  setenv("CQ_CUBLAS", "/nonexistent/libcublas.so", 1);
+  // Another one may be installed, and then it would start or not.
+  if (!dlopen("libcublas.so.12", RTLD_NOW) &&
+      !dlopen("libcublas.so", RTLD_NOW)) {
+    EXPECT_FALSE(cq_cublas_open(device, nullptr));
+    EXPECT_STREQ(cq_cuda_error(),
+                 "libcublas cannot be opened (CQ_CUBLAS names it)");
+  }
+  setenv("CQ_CUBLAS", CQ_FAKE_CUDA, 1);
+  EXPECT_FALSE(cq_cublas_open(device, nullptr));
+  EXPECT_STREQ(cq_cuda_error(), "libcublas lacks a function");
+  unsetenv("CQ_CUBLAS");
+}
+
 TEST_F(CudaDevice, ModulesAreCachedByContent) {
   char one[] = "image one", same[] = "image one", other[] = "image two";
   cq_cuda_module *module = cq_cuda_load(device, one, sizeof(one));
