@@ -163,8 +163,12 @@ def main():
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--schemes", default="b2-g128,b3-g128,b4-g128")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rotate-mb", type=int, default=256,
+                        help="weights of peers in turn; for many tokens, where memory does not matter, a few are enough")
     parser.add_argument("--json")
     args = parser.parse_args()
+    global ROTATING
+    ROTATING = args.rotate_mb << 20
     try:
         import numpy as np
     except ImportError:
