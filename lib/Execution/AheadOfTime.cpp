@@ -155,7 +155,8 @@ static llvm::Expected<WeightsMap> placeWeights(const ModuleInterface &interface,
 // Linking
 //===----------------------------------------------------------------------===//
 
-static llvm::Error linkLibrary(StringRef object, StringRef path) {
+/// `objects` is an archive.
+static llvm::Error linkLibrary(StringRef objects, StringRef path) {
   std::string linker;
   for (const char *name :
        {"ld.lld-22", "/usr/lib/llvm-22/bin/ld.lld", "ld.lld", "ld"})
@@ -167,14 +168,14 @@ static llvm::Error linkLibrary(StringRef object, StringRef path) {
     return fail("no linker (ld.lld or ld) is in the PATH to make " + path +
                 "; install lld, or write an object file with -o " +
                 llvm::sys::path::stem(path) + ".o");
-  auto temporary = llvm::sys::fs::TempFile::create(path + ".tmp-%%%%%%%%.o");
+  auto temporary = llvm::sys::fs::TempFile::create(path + ".tmp-%%%%%%%%.a");
   if (!temporary)
     return fail("cannot write beside " + path + ": " +
                 llvm::toString(temporary.takeError()));
   llvm::scope_exit discard([&] { llvm::consumeError(temporary->discard()); });
   {
     llvm::raw_fd_ostream os(temporary->FD, /*shouldClose=*/false);
-    os << object;
+    os << objects;
     os.flush();
     if (os.has_error()) {
       os.clear_error();
@@ -186,7 +187,9 @@ static llvm::Error linkLibrary(StringRef object, StringRef path) {
                            "-shared",
                            "-o",
                            linked,
+                           "--whole-archive",
                            temporary->TmpName,
+                           "--no-whole-archive",
                            "-soname",
                            llvm::sys::path::filename(path),
                            "-z",
@@ -290,20 +293,29 @@ mlir::cq::compileLibrary(StringRef path, const LibraryOptions &options) {
   auto machine = createTargetMachine("x86-64", features, execution.optLevel);
   if (!machine)
     return machine.takeError();
-  auto object =
-      generateObject(*module, **machine, execution, [&](llvm::Module &code) {
-        addLibraryInterface(code, library, *functions, *weights);
-        for (llvm::Function &function : code)
-          if (!function.isDeclaration())
-            function.addFnAttr("tune-cpu", library.cpu);
-      });
-  if (!object)
-    return object.takeError();
+  auto finish = [&](llvm::Module &code) {
+    addLibraryInterface(code, library, *functions, *weights);
+    for (llvm::Function &function : code)
+      if (!function.isDeclaration())
+        function.addFnAttr("tune-cpu", library.cpu);
+  };
   if (extension == ".o") {
+    auto object = generateObject(*module, **machine, execution, finish);
+    if (!object)
+      return object.takeError();
     if (llvm::Error error = writeFileAtomically(library.library, *object))
       return std::move(error);
-  } else if (llvm::Error error = linkLibrary(*object, library.library)) {
-    return std::move(error);
+  } else {
+    auto objects =
+        generateObjects(*module, **machine, execution, PartCache(), finish);
+    if (!objects)
+      return objects.takeError();
+    auto archive = makeArchive(*objects);
+    if (!archive)
+      return archive.takeError();
+    if (llvm::Error error =
+            linkLibrary((*archive)->getBuffer(), library.library))
+      return std::move(error);
   }
   if (llvm::Error error = writeFileAtomically(
           library.header, printLibraryHeader(library, *functions, *weights)))

@@ -20,6 +20,7 @@
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
+#include "llvm/Object/ArchiveWriter.h"
 #include "llvm/Passes/OptimizationLevel.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Passes/StandardInstrumentations.h"
@@ -315,4 +316,17 @@ mlir::cq::generateObjects(ModuleOp module, llvm::TargetMachine &machine,
   if (errors)
     return std::move(errors);
   return done;
+}
+
+llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>
+mlir::cq::makeArchive(llvm::ArrayRef<llvm::SmallString<0>> objects) {
+  std::vector<llvm::NewArchiveMember> members;
+  for (auto [i, object] : llvm::enumerate(objects)) {
+    llvm::NewArchiveMember &member = members.emplace_back(
+        llvm::MemoryBufferRef(object, "part" + std::to_string(i)));
+    member.MemberName = member.Buf->getBufferIdentifier();
+  }
+  return llvm::writeArchiveToBuffer(members, llvm::SymtabWritingMode::NoSymtab,
+                                    llvm::object::Archive::K_GNU,
+                                    /*Deterministic=*/true, /*Thin=*/false);
 }

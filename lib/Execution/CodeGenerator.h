@@ -54,6 +54,10 @@ generateObjects(ModuleOp module, llvm::TargetMachine &machine,
                 const ExecutionOptions &options, const PartCache &cache,
                 llvm::function_ref<void(llvm::Module &)> finish = nullptr);
 
+/// One file of several objects.
+llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>
+makeArchive(llvm::ArrayRef<llvm::SmallString<0>> objects);
+
 } // namespace mlir::cq
 
 #endif // CQ_LIB_EXECUTION_CODEGENERATOR_H

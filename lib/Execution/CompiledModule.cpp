@@ -23,7 +23,6 @@
 #include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Object/Archive.h"
-#include "llvm/Object/ArchiveWriter.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Target/TargetMachine.h"
@@ -83,20 +82,6 @@ CompiledModule::Impl::load(std::unique_ptr<llvm::MemoryBuffer> object) {
       return llvm::joinErrors(std::move(error), std::move(failed));
   }
   return error;
-}
-
-/// One file of several objects.
-static llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>
-makeArchive(llvm::ArrayRef<llvm::SmallString<0>> objects) {
-  std::vector<llvm::NewArchiveMember> members;
-  for (auto [i, object] : llvm::enumerate(objects)) {
-    llvm::NewArchiveMember &member = members.emplace_back(
-        llvm::MemoryBufferRef(object, "part" + std::to_string(i)));
-    member.MemberName = member.Buf->getBufferIdentifier();
-  }
-  return llvm::writeArchiveToBuffer(members, llvm::SymtabWritingMode::NoSymtab,
-                                    llvm::object::Archive::K_GNU,
-                                    /*Deterministic=*/true, /*Thin=*/false);
 }
 
 CompiledModule::CompiledModule(std::unique_ptr<Impl> impl)
