@@ -1,7 +1,8 @@
 /* generate.c: continues token ids with a model that `cq compile` made.
  *
  *   cq compile small/ -o libmodel.so
- *   cc -I. examples/generate/generate.c libmodel.so -lcq_runtime -lm -o generate
+ *   cc -I. examples/generate/generate.c libmodel.so -lcq_runtime -lm \
+ *      -o generate
  *   ./generate small/model.safetensors 32 1 403 407 261 378
  *
  * Prints the ids of the likeliest continuation; THREADS=n sets the threads,

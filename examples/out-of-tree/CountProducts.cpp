@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// A pass over the cq dialect: a remark for each product with a packed weight, and
-// the weights and bytes of all of them.
+// A pass over the cq dialect: a remark for each product with a packed weight,
+// and the weights and bytes of all of them.
 
 #include "CountProducts.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
@@ -29,9 +29,8 @@ struct CountProducts : PassWrapper<CountProducts, OperationPass<ModuleOp>> {
       cq::CherrySpec cherries;
       if (auto attribute = op.getCherries())
         cherries = attribute->getSpec();
-      cq::PlaneBytes planes =
-          cq::planeBytes(op.getN(), op.getK(), scheme,
-                         op.getLayout().getLayout(), cherries);
+      cq::PlaneBytes planes = cq::planeBytes(
+          op.getN(), op.getK(), scheme, op.getLayout().getLayout(), cherries);
       op.emitRemark() << "product with a weight [" << op.getN() << ", "
                       << op.getK() << "] " << scheme.str();
       ++products;

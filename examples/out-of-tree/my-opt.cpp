@@ -14,6 +14,6 @@ int main(int argc, char **argv) {
   mlir::cq::registerAllDialects(registry);
   mlir::cq::registerAllPasses();
   registerCountProducts();
-  return mlir::asMainReturnCode(
-      mlir::MlirOptMain(argc, argv, "mlir-opt with cq and a pass of ours\n", registry));
+  return mlir::asMainReturnCode(mlir::MlirOptMain(
+      argc, argv, "mlir-opt with cq and a pass of ours\n", registry));
 }

@@ -1,4 +1,4 @@
-//===- TensorNames.h - Names of tensors in checkpoints -----------*- C++ -*-===//
+//===- TensorNames.h - Names of tensors in checkpoints ----------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

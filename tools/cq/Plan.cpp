@@ -96,9 +96,8 @@ static void printSums(const Plan &plan) {
   llvm::sort(sums);
   llvm::outs() << '\n';
   for (const auto &[what, sum] : sums)
-    llvm::outs() << llvm::formatv(
-        "  {0}  {1,4} weight matrices, {2} weights\n", what, sum.first,
-        formatCount(sum.second));
+    llvm::outs() << llvm::formatv("  {0}  {1,4} weight matrices, {2} weights\n",
+                                  what, sum.first, formatCount(sum.second));
   PlanTotals totals = plan.totals();
   llvm::outs() << llvm::formatv(
       "payload {0}, {1:f3} bpw over {2} weights\n", formatBytes(totals.bytes),

@@ -25,8 +25,7 @@ struct LowerToLLVMOptions : PassPipelineOptions<LowerToLLVMOptions> {
       *this, "parallel", llvm::cl::desc("Run kernels on the thread pool"),
       llvm::cl::init(true)};
   PassOptions::Option<bool> fuse{
-      *this, "fuse",
-      llvm::cl::desc("Put launches together (cq-fuse-launches)"),
+      *this, "fuse", llvm::cl::desc("Put launches together (cq-fuse-launches)"),
       llvm::cl::init(true)};
   PassOptions::Option<std::string> activation{
       *this, "activation",
