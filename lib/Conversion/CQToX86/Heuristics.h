@@ -53,6 +53,9 @@ int64_t minColumnsPerRun();
 /// pieces: their sums stay in L1 or L2 meanwhile.
 int64_t tokensPerUnpacking();
 
+/// How far behind the codes that are read others are fetched into L1.
+int64_t bytesFetchedAhead();
+
 /// Multiplications below which a product is not worth waking a thread.
 int64_t parallelProductSize();
 

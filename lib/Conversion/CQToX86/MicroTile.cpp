@@ -95,6 +95,7 @@ SmallVector<Value> MicroTile::productsInt8(Value column, int64_t length,
     SmallVector<SmallVector<Value>> vectors;
     for (unsigned p = 0; p < parts; ++p)
       vectors.push_back(loadUnit(column, offset, p));
+    reader.fetchAhead(column, offset);
     for (const Field &field : fields) {
       int64_t at = offset + 4 * field.quad;
       // Quads past the end of K hold padding: there is no activation for them.

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "WeightReader.h"
+#include "Heuristics.h"
 #include "UnpackUnit.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -84,6 +85,10 @@ public:
     return loadStored(unit(), column, offset, vector, lane);
   }
 
+  void fetchAhead(Value column, int64_t offset) override {
+    fetchUnit(unit(), column, offset);
+  }
+
 protected:
   Value loadStored(const PanelUnit &stored, Value column, int64_t offset,
                    unsigned vector, Value lane) {
@@ -97,6 +102,16 @@ protected:
   }
   Value codeAt(const PanelUnit &stored, Value column) {
     return e.add(codeBase, e.mul(column, bytesPerColumn(stored)));
+  }
+  /// Codes lie in the order in which they are read, panel after panel, so what
+  /// is read soon is a fixed number of bytes away.
+  void fetchUnit(const PanelUnit &stored, Value column, int64_t offset) {
+    Value at = e.add(codeAt(stored, column),
+                     offset * bytesPerColumn(stored) + bytesFetchedAhead());
+    for (unsigned v = 0; v < stored.vectors; ++v)
+      memref::PrefetchOp::create(e, args.codes, e.add(at, 64 * int64_t(v)),
+                                 /*isWrite=*/false, /*localityHint=*/3,
+                                 /*isDataCache=*/true);
   }
 
 public:
@@ -138,17 +153,11 @@ public:
     e.loop(column, end, stored.columns(), [&](Value unitColumn) {
       for (unsigned lane = 0; lane < 16; lane += isa.lanes())
         unpackUnit(fields, unitColumn, e.index(lane));
-      // Codes lie in the order in which they are read, panel after panel.
-      constexpr int64_t D = 1024;
-
-      for (unsigned v = 0; v < stored.vectors; ++v)
-        memref::PrefetchOp::create(
-            e, args.codes,
-            e.add(codeAt(stored, unitColumn), D * seg.bits + 64 * v),
-            /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+      fetchUnit(stored, unitColumn, 0);
     });
   }
 
+  void fetchAhead(Value column, int64_t offset) override {} // unpack() does
   Value loadVector(Value column, int64_t offset, unsigned vector,
                    Value lane) override {
     return e.loadVector(scratch, e.add(place(column, lane), offset * 16),

@@ -68,6 +68,9 @@ public:
   /// `column`: the bytes of lanes [lane, lane + isa.lanes()).
   virtual Value loadVector(Value column, int64_t offset, unsigned vector,
                            Value lane) = 0;
+  /// Asks for the codes that come bytesFetchedAhead() behind the unit at
+  /// `offset` columns from `column`.
+  virtual void fetchAhead(Value column, int64_t offset) {}
   virtual Value loadScales(Value group, Value lane) = 0;
   virtual Value loadZeros(Value group, Value lane) = 0;
 

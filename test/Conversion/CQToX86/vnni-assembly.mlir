@@ -1,5 +1,6 @@
 // One token, 3 bits: every activation is a broadcast inside its vpdpbusd, fields
-// stay in place (masks only, two shifts a unit), and nothing is spilled. These
+// stay in place (masks only, two shifts a unit), codes further on are fetched
+// (each of a unit's three vectors), and nothing is spilled. These
 // levels are checked by their assembly here; bits are checked by emulation in
 // unittests/Conversion.
 
@@ -9,6 +10,7 @@
 // RUN: opt -O3 -mtriple=x86_64-linux-gnu -mcpu=cascadelake %t.ll | llc -O3 -mtriple=x86_64-linux-gnu -mcpu=cascadelake -o %t.clx.s
 // RUN: FileCheck %s < %t.clx.s
 // RUN: FileCheck %s --check-prefix=CLEAN < %t.clx.s
+// RUN: FileCheck %s --check-prefix=FETCH < %t.clx.s
 // RUN: opt -O3 -mtriple=x86_64-linux-gnu -mcpu=znver4 %t.ll | llc -O3 -mtriple=x86_64-linux-gnu -mcpu=znver4 -o %t.zn4.s
 // RUN: FileCheck %s < %t.zn4.s
 // RUN: FileCheck %s --check-prefix=CLEAN < %t.zn4.s
@@ -25,6 +27,10 @@
 // CHECK-NOT:   vpdpbusd
 // CLEAN-NOT:   Spill
 // CLEAN-NOT:   Reload
+
+// FETCH-LABEL: {{^}}cq_panels_k576_b3_g64
+// FETCH-COUNT-6: prefetcht0
+// FETCH-NOT:   prefetcht0
 
 // AVXVNNI-LABEL: {{^}}cq_panels_k576_b3_g64
 // AVXVNNI:       {vex} vpdpbusd {{.*}}%ymm
