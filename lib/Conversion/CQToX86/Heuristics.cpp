@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Heuristics.h"
+#include "PairOffsets.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
 
@@ -47,7 +48,15 @@ int64_t mlir::cq::x86::unpackedColumns(int64_t k, int64_t tokens) {
 // to each other first, and spills.
 int64_t mlir::cq::x86::minColumnsPerRun() { return 64; }
 
-int64_t mlir::cq::x86::tokensPerUnpacking() { return 256; }
+int64_t mlir::cq::x86::centeredColumnsPerSum(ISA isa, const Scheme &scheme,
+                                             unsigned bits, int64_t k) {
+  int64_t run =
+      std::min(PairOffsets::columnsPerSum(bits), activationGroup(scheme));
+  return isa.hasDotProduct() || k % 32 != 0 || run < 32 ? 0 : run;
+}
+
+// Half of an L2 of 512 KB, with pieces of 1024 columns.
+int64_t mlir::cq::x86::tokensPerBlock() { return 256; }
 
 TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
                                  LayoutKind layout, bool unpacked,

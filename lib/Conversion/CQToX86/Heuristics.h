@@ -49,9 +49,14 @@ int64_t unpackedColumns(int64_t k, int64_t tokens);
 /// pairs; sums of fewer are widened in straight-line code.
 int64_t minColumnsPerRun();
 
-/// Tokens that one unpacking serves where a panel is unpacked in several
-/// pieces: their sums stay in L1 or L2 meanwhile.
-int64_t tokensPerUnpacking();
+/// Without VNNI, columns of codes of `bits` less their mean that a sum in int16
+/// takes: 0 where shorter sums that begin at 0 are better.
+int64_t centeredColumnsPerSum(ISA isa, const Scheme &scheme, unsigned bits,
+                              int64_t k);
+
+/// Tokens whose activations of a piece's columns stay in L2, while pieces of
+/// all panels pass by.
+int64_t tokensPerBlock();
 
 /// How far behind the codes that are read others are fetched into L1.
 int64_t bytesFetchedAhead();

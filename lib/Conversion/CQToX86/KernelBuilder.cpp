@@ -8,6 +8,7 @@
 
 #include "Epilogue.h"
 #include "MicroTile.h"
+#include "PairOffsets.h"
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Conversion/CQToX86/Kernels.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -235,27 +236,19 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
                                       Value upper) {
   LayoutKind layout = spec.weight.layout.kind;
   int64_t k = spec.weight.k, columns = unpackedColumns(k, spec.m);
-  auto reader = WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
-                                             args, columns);
   int64_t most = maxTokensPerTile(spec.isa, spec.mode, layout, true);
+  bool oneTile = spec.m <= most;
+  // One tile goes on along the panel, which lies in memory in this order; of
+  // more tokens the next codes are those of the next panel.
+  auto reader = WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
+                                             args, columns, oneTile ? 0 : k);
   auto tileOf = [&](int64_t tokens) {
     return MicroTile(
         e, spec, args, *reader,
         planTile(spec.isa, spec.mode, layout, true, reader->unit(), k, tokens));
   };
   Value zero = e.index(0), end = e.index(k);
-  if (columns == k) {
-    e.loop(lower, upper, 1, [&](Value panel) {
-      reader->setPanel(panel);
-      reader->unpack(zero, end);
-      forTokens(most, [&](Value token, int64_t tokens) {
-        MicroTile tile = tileOf(tokens);
-        tile.store(token, tile.emitUnpacked(token, zero, end, tile.zeroSums()));
-      });
-    });
-    return;
-  }
-  if (spec.m <= most) {
+  if (oneTile) {
     e.loop(lower, upper, 1, [&](Value panel) {
       reader->setPanel(panel);
       MicroTile tile = tileOf(spec.m);
@@ -269,42 +262,59 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
     });
     return;
   }
-  // A piece of the panel that stays in L1 meets a block of tokens, whose sums
-  // wait in memory for the next piece.
-  int64_t block = std::min(spec.m, tokensPerUnpacking());
-  Value sums = memref::AllocaOp::create(
-      e, MemRefType::get({block, 16}, e.getF32Type()), e.getI64IntegerAttr(64));
-  e.loop(lower, upper, 1, [&](Value panel) {
-    reader->setPanel(panel);
-    e.pieces(spec.m, block, {},
-             [&](Value first, int64_t count, ValueRange) -> SmallVector<Value> {
-               auto forTiles =
-                   [&](llvm::function_ref<void(MicroTile &, Value)> body) {
-                     e.pieces(count, most, {},
-                              [&](Value token, int64_t tokens, ValueRange) {
-                                MicroTile tile = tileOf(tokens);
-                                body(tile, token);
-                                return SmallVector<Value>();
-                              });
-                   };
-               forTiles([&](MicroTile &tile, Value token) {
-                 tile.keepSums(sums, token, tile.zeroSums());
-               });
-               e.loop(zero, end, columns, [&](Value column) {
-                 Value pieceEnd = e.min(e.add(column, columns), end);
-                 reader->unpack(column, pieceEnd);
-                 forTiles([&](MicroTile &tile, Value token) {
-                   tile.keepSums(sums, token,
-                                 tile.emitUnpacked(e.add(first, token), column,
-                                                   pieceEnd,
-                                                   tile.loadSums(sums, token)));
-                 });
-               });
-               forTiles([&](MicroTile &tile, Value token) {
-                 tile.store(e.add(first, token), tile.loadSums(sums, token));
-               });
-               return {};
-             });
+  // A block of activations that stays in L2 meets all panels: a piece of each,
+  // which stays in L1. The sums wait in y for the next piece.
+  int64_t block = std::min(spec.m, tokensPerBlock());
+  int64_t run =
+      centeredColumnsPerSum(spec.isa, spec.weight.scheme, segment.bits, k);
+  std::optional<PairOffsets> offsets;
+  if (run)
+    offsets.emplace(e, args, segment.bits, run, block, columns);
+  e.pieces(spec.m, block, {}, [&](Value first, int64_t count, ValueRange) {
+    auto forTiles = [&](llvm::function_ref<void(MicroTile &, Value)> body) {
+      e.pieces(count, most, {}, [&](Value token, int64_t tokens, ValueRange) {
+        MicroTile tile = tileOf(tokens);
+        body(tile, token);
+        return SmallVector<Value>();
+      });
+    };
+    auto forPanels = [&](llvm::function_ref<void()> body) {
+      e.loop(lower, upper, 1, [&](Value panel) {
+        reader->setPanel(panel);
+        body();
+      });
+    };
+    auto meet = [&](Value column, Value pieceEnd) {
+      if (offsets)
+        offsets->compute(first, e.index(count), column, pieceEnd);
+      forPanels([&] {
+        reader->unpack(column, pieceEnd);
+        forTiles([&](MicroTile &tile, Value token) {
+          auto add = [&](ValueRange sums) {
+            return tile.emitUnpacked(e.add(first, token), column, pieceEnd,
+                                     sums, offsets ? &*offsets : nullptr,
+                                     token);
+          };
+          if (columns == k)
+            tile.store(e.add(first, token), add(tile.zeroSums()));
+          else
+            tile.update(e.add(first, token), add);
+        });
+      });
+    };
+    if (columns == k) {
+      meet(zero, end);
+      return SmallVector<Value>();
+    }
+    forPanels([&] {
+      forTiles([&](MicroTile &tile, Value token) {
+        tile.store(e.add(first, token), tile.zeroSums());
+      });
+    });
+    e.loop(zero, end, columns, [&](Value column) {
+      meet(column, e.min(e.add(column, columns), end));
+    });
+    return SmallVector<Value>();
   });
 }
 

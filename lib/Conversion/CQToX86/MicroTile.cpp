@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MicroTile.h"
+#include "PairOffsets.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/ADT/bit.h"
@@ -149,7 +150,7 @@ static Value combine(Emitter &e, ArrayRef<int> exponents, unsigned chains,
 }
 
 SmallVector<Value> MicroTile::fold(Value column, ValueRange totals,
-                                   ValueRange accumulators) {
+                                   ValueRange accumulators, int64_t center) {
   Value group = weightGroup(column);
   Value activationGroupIndex = e.udiv(column, activationGroup(scheme));
   int64_t lanes = isa.lanes();
@@ -162,30 +163,37 @@ SmallVector<Value> MicroTile::fold(Value column, ValueRange totals,
   for (unsigned t = 0; t < plan.tokens; ++t) {
     Value s = e.splat(
         e.load(args.activationScales, {token(t), activationGroupIndex}), lanes);
-    Value sum = e.load(args.activationSums, {token(t), activationGroupIndex});
+    Value sum; // where it matters
+    auto activationSum = [&] {
+      if (!sum)
+        sum = e.load(args.activationSums, {token(t), activationGroupIndex});
+      return sum;
+    };
     for (unsigned p = 0; p < parts; ++p) {
       Value i = combine(e, exponentList, plan.chains, [&](unsigned index) {
         return totals[index * parts * plan.tokens + part(p, t)];
       });
       // What the products lack, and what the grid takes off, in one multiple.
-      int64_t center = fields.front().centered ? 128 : 0;
-      Value offset;
       if (scheme.hasZeroPoints()) {
         Value zero = zeros[p];
         if (center)
           zero = arith::SubIOp::create(e, zero, e.constI32(center, lanes));
-        offset = arith::MulIOp::create(e, zero, e.splat(sum, lanes));
+        i = arith::SubIOp::create(
+            e, i,
+            arith::MulIOp::create(e, zero, e.splat(activationSum(), lanes)));
       } else {
         int64_t multiple = scheme.offset() - center;
         if (scheme.grid == Grid::HalfStep) {
           i = arith::AddIOp::create(e, i, i);
-          multiple = scheme.maxCode();
-          assert(!center && "half-step grids have at most 4 bits");
+          multiple = scheme.maxCode() - 2 * center;
         }
-        offset =
-            e.splat(arith::MulIOp::create(e, sum, e.constI32(multiple)), lanes);
+        if (multiple != 0)
+          i = arith::SubIOp::create(
+              e, i,
+              e.splat(arith::MulIOp::create(e, activationSum(),
+                                            e.constI32(multiple)),
+                      lanes));
       }
-      i = arith::SubIOp::create(e, i, offset);
       Value value = arith::SIToFPOp::create(e, e.vec(lanes, e.getF32Type()), i);
       Value scale = arith::MulFOp::create(e, scales[p], s);
       result[part(p, t)] =
@@ -202,6 +210,7 @@ SmallVector<Value> MicroTile::emitInt8() {
                            e.constI32(0, isa.lanes()));
   int64_t k = spec.weight.k, group = activationGroup(scheme),
           step = plan.columnsPerStep;
+  int64_t center = fields.front().centered ? 128 : 0;
   // A shorter last group takes fewer rounds of the same loop: of several tokens
   // a step is long code, and nobody wants it twice.
   if (plan.tokens > 2 && k > group && k % group != 0 && k % step == 0 &&
@@ -215,7 +224,7 @@ SmallVector<Value> MicroTile::emitInt8() {
                      [&](Value offset, ValueRange sums) {
                        return productsInt8(e.add(column, offset), step, sums);
                      });
-          return fold(column, totals, carried);
+          return fold(column, totals, carried, center);
         });
   return e.pieces(
       k, group, accumulators,
@@ -225,7 +234,7 @@ SmallVector<Value> MicroTile::emitInt8() {
                      [&](Value offset, int64_t step, ValueRange sums) {
                        return productsInt8(e.add(column, offset), step, sums);
                      });
-        return fold(column, totals, carried);
+        return fold(column, totals, carried, center);
       });
 }
 
@@ -234,12 +243,11 @@ SmallVector<Value> MicroTile::emitInt8() {
 //===----------------------------------------------------------------------===//
 
 SmallVector<Value> MicroTile::pairsOfRun(Value column, Value length,
-                                         int64_t step) {
+                                         int64_t step, ValueRange begin) {
   DotProduct dot(e, isa);
   const Field &field = fields.front();
-  SmallVector<Value> zeros(parts * plan.tokens, dot.zeroPairs());
   return e.loop(
-      e.index(0), length, step, zeros, [&](Value start, ValueRange sums) {
+      e.index(0), length, step, begin, [&](Value start, ValueRange sums) {
         SmallVector<Value> result(sums);
         for (int64_t offset = 0; offset < step; offset += 4) {
           Value at = e.add(e.add(column, start), offset);
@@ -259,7 +267,9 @@ SmallVector<Value> MicroTile::pairsOfRun(Value column, Value length,
 }
 
 SmallVector<Value> MicroTile::emitUnpacked(Value token, Value column, Value end,
-                                           ValueRange sums) {
+                                           ValueRange sums,
+                                           PairOffsets *offsets,
+                                           Value firstToken) {
   tokenBase = token;
   laneBase = e.index(0);
   int64_t k = spec.weight.k, group = activationGroup(scheme);
@@ -269,12 +279,14 @@ SmallVector<Value> MicroTile::emitUnpacked(Value token, Value column, Value end,
   };
   SmallVector<Value> zeros(parts * plan.tokens, e.constI32(0, isa.lanes()));
   // A power of two, so that runs divide groups.
-  int64_t run = isa.hasDotProduct()
-                    ? 0
-                    : 4 * static_cast<int64_t>(llvm::bit_floor<uint64_t>(
-                              DotProduct::pairsPerSum(fields.front().max)));
+  int64_t run = 0;
+  if (offsets)
+    run = offsets->run();
+  else if (!isa.hasDotProduct())
+    run = 4 * static_cast<int64_t>(llvm::bit_floor<uint64_t>(
+                  DotProduct::pairsPerSum(fields.front().max)));
   auto sumGroup = [&](Value first, Value length) -> SmallVector<Value> {
-    if (run < minColumnsPerRun())
+    if (!offsets && run < minColumnsPerRun())
       return e.loop(e.index(0), length, plan.columnsPerStep, zeros,
                     [&](Value offset, ValueRange totals) {
                       return productsInt8(e.add(first, offset),
@@ -283,8 +295,13 @@ SmallVector<Value> MicroTile::emitUnpacked(Value token, Value column, Value end,
     DotProduct dot(e, isa);
     int64_t step = std::min<int64_t>(8, plan.columnsPerStep);
     auto widened = [&](Value from, Value columns) {
+      SmallVector<Value> begin(parts * plan.tokens, dot.zeroPairs());
+      for (unsigned t = 0; t < plan.tokens && offsets; ++t)
+        for (unsigned p = 0; p < parts; ++p)
+          begin[part(p, t)] =
+              offsets->load(e.add(firstToken, t), from, isa.lanes());
       return llvm::map_to_vector(
-          pairsOfRun(from, columns, step),
+          pairsOfRun(from, columns, step, begin),
           [&](Value pairs) { return dot.widenPairs(pairs); });
     };
     if (run >= group)
@@ -298,8 +315,10 @@ SmallVector<Value> MicroTile::emitUnpacked(Value token, Value column, Value end,
           return after;
         });
   };
+  int64_t center = offsets ? offsets->center() : 0;
   return e.loop(column, end, group, sums, [&](Value first, ValueRange carried) {
-    return fold(first, sumGroup(first, lengthOf(first, end, group)), carried);
+    return fold(first, sumGroup(first, lengthOf(first, end, group)), carried,
+                center);
   });
 }
 
@@ -313,20 +332,16 @@ void MicroTile::store(Value token, ValueRange sums) {
   storeTile(sums);
 }
 
-SmallVector<Value> MicroTile::loadSums(Value memref, Value token) {
+void MicroTile::update(
+    Value token, llvm::function_ref<SmallVector<Value>(ValueRange)> more) {
+  tokenBase = token;
+  laneBase = e.index(0);
   SmallVector<Value> sums(parts * plan.tokens);
   for (unsigned t = 0; t < plan.tokens; ++t)
     for (unsigned p = 0; p < parts; ++p)
-      sums[part(p, t)] = e.loadVector(
-          memref, {e.add(token, t), e.index(p * isa.lanes())}, isa.lanes());
-  return sums;
-}
-
-void MicroTile::keepSums(Value memref, Value token, ValueRange sums) {
-  for (unsigned t = 0; t < plan.tokens; ++t)
-    for (unsigned p = 0; p < parts; ++p)
-      e.store(sums[part(p, t)], memref,
-              {e.add(token, t), e.index(p * isa.lanes())});
+      sums[part(p, t)] = loadStored(e, args.y, this->token(t), reader, lane(p),
+                                    isa.lanes(), reader.segment().ragged());
+  storeTile(more(sums));
 }
 
 //===----------------------------------------------------------------------===//

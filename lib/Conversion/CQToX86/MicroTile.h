@@ -17,6 +17,8 @@
 
 namespace mlir::cq::x86 {
 
+class PairOffsets;
+
 /// Writes the sums of one tile over all of K: unpack × dot product × group
 /// fold.
 class MicroTile {
@@ -29,20 +31,24 @@ public:
   void emit(Value token, Value lane);
 
   /// Of a panel whose columns [column, end) are unpacked: what they add to the
-  /// sums, which begin at 0.
+  /// sums, which begin at 0. With `offsets`, of the same columns and of tokens
+  /// from `firstToken` on, int16 sums begin there.
   SmallVector<Value> emitUnpacked(Value token, Value column, Value end,
-                                  ValueRange sums);
+                                  ValueRange sums,
+                                  PairOffsets *offsets = nullptr,
+                                  Value firstToken = nullptr);
   SmallVector<Value> zeroSums();
   /// Stores sums to y.
   void store(Value token, ValueRange sums);
-  /// Sums kept in memory of [tokens, 16] f32 from `token` on.
-  SmallVector<Value> loadSums(Value memref, Value token);
-  void keepSums(Value memref, Value token, ValueRange sums);
+  /// Adds to the sums in y what `more` makes of them.
+  void update(Value token,
+              llvm::function_ref<SmallVector<Value>(ValueRange)> more);
 
 private:
   /// Of an unpacked panel, sums of pairs over `length` columns, which fit
   /// int16; `step` columns in the body of the loop.
-  SmallVector<Value> pairsOfRun(Value column, Value length, int64_t step);
+  SmallVector<Value> pairsOfRun(Value column, Value length, int64_t step,
+                                ValueRange begin);
   SmallVector<Value> emitInt8();
   SmallVector<Value> emitFloat();
   /// One step of the inner loop: products of columns [column, column + length).
@@ -50,9 +56,10 @@ private:
                                   ValueRange totals);
   SmallVector<Value> productsFloat(Value column, int64_t length,
                                    ValueRange sums, ValueRange zeros);
-  /// acc = fma(float(i), S·s, acc) for every part and token.
+  /// acc = fma(float(i), S·s, acc) for every part and token; in `totals` every
+  /// code stands for itself less `center`.
   SmallVector<Value> fold(Value column, ValueRange totals,
-                          ValueRange accumulators);
+                          ValueRange accumulators, int64_t center);
   Value broadcastQuad(int64_t token, Value column, int64_t length);
   Value weightGroup(Value column);
   SmallVector<Value> loadUnit(Value column, int64_t offset, unsigned part);

@@ -86,7 +86,7 @@ public:
   }
 
   void fetchAhead(Value column, int64_t offset) override {
-    fetchUnit(unit(), column, offset);
+    fetchUnit(unit(), column, offset, bytesFetchedAhead());
   }
 
 protected:
@@ -105,9 +105,10 @@ protected:
   }
   /// Codes lie in the order in which they are read, panel after panel, so what
   /// is read soon is a fixed number of bytes away.
-  void fetchUnit(const PanelUnit &stored, Value column, int64_t offset) {
-    Value at = e.add(codeAt(stored, column),
-                     offset * bytesPerColumn(stored) + bytesFetchedAhead());
+  void fetchUnit(const PanelUnit &stored, Value column, int64_t offset,
+                 int64_t bytes) {
+    Value at =
+        e.add(codeAt(stored, column), offset * bytesPerColumn(stored) + bytes);
     for (unsigned v = 0; v < stored.vectors; ++v)
       memref::PrefetchOp::create(e, args.codes, e.add(at, 64 * int64_t(v)),
                                  /*isWrite=*/false, /*localityHint=*/3,
@@ -136,9 +137,10 @@ private:
 class UnpackedReader : public PanelReader {
 public:
   UnpackedReader(Emitter &e, const WeightSpec &spec, const Segment &segment,
-                 ISA isa, const KernelArgs &args, int64_t columns)
+                 ISA isa, const KernelArgs &args, int64_t columns,
+                 int64_t ahead)
       : PanelReader(e, spec, segment, isa, args),
-        stored(PanelUnit::get(segment.bits)) {
+        stored(PanelUnit::get(segment.bits)), ahead(ahead) {
     columns = llvm::alignTo(columns, stored.columns());
     scratch = memref::AllocaOp::create(
         e, MemRefType::get({16 * columns}, e.getI8Type()),
@@ -153,7 +155,8 @@ public:
     e.loop(column, end, stored.columns(), [&](Value unitColumn) {
       for (unsigned lane = 0; lane < 16; lane += isa.lanes())
         unpackUnit(fields, unitColumn, e.index(lane));
-      fetchUnit(stored, unitColumn, 0);
+      fetchUnit(stored, unitColumn, 0,
+                ahead ? ahead * bytesPerColumn(stored) : bytesFetchedAhead());
     });
   }
 
@@ -178,6 +181,7 @@ private:
   }
 
   const PanelUnit &stored;
+  int64_t ahead;
   Value scratch, first;
 };
 
@@ -263,9 +267,9 @@ WeightReader::create(Emitter &e, const WeightSpec &spec, const Segment &segment,
   return std::make_unique<PanelReader>(e, spec, segment, isa, args);
 }
 
-std::unique_ptr<WeightReader>
-WeightReader::createUnpacked(Emitter &e, const WeightSpec &spec,
-                             const Segment &segment, ISA isa,
-                             const KernelArgs &args, int64_t columns) {
-  return std::make_unique<UnpackedReader>(e, spec, segment, isa, args, columns);
+std::unique_ptr<WeightReader> WeightReader::createUnpacked(
+    Emitter &e, const WeightSpec &spec, const Segment &segment, ISA isa,
+    const KernelArgs &args, int64_t columns, int64_t ahead) {
+  return std::make_unique<UnpackedReader>(e, spec, segment, isa, args, columns,
+                                          ahead);
 }

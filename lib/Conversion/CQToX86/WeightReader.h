@@ -51,10 +51,12 @@ public:
                                               const Segment &segment, ISA isa,
                                               const KernelArgs &args);
   /// The same, but codes are read from scratch memory of `columns` columns,
-  /// into which `unpack` puts them, one byte each.
+  /// into which `unpack` puts them, one byte each; it fetches the codes that
+  /// come `ahead` columns later, or bytesFetchedAhead() where that is 0.
   static std::unique_ptr<WeightReader>
   createUnpacked(Emitter &e, const WeightSpec &spec, const Segment &segment,
-                 ISA isa, const KernelArgs &args, int64_t columns);
+                 ISA isa, const KernelArgs &args, int64_t columns,
+                 int64_t ahead);
   virtual ~WeightReader() = default;
 
   /// Moves to a panel, counted from the segment's first.
