@@ -301,8 +301,8 @@ TEST_P(MatmulKernel, DamagedRowOrdersStayInside) {
     EXPECT_EQ(runKernel(harness, c, std::vector<float>(512, 1.0f)).size(), 66u);
 }
 
-/// The largest codes against the largest activations: where 16-bit sums would
-/// saturate or wrap if a bound were wrong.
+/// The largest and the smallest codes against the largest activations: where
+/// 16-bit sums would saturate or wrap if a bound were wrong.
 TEST_P(MatmulKernel, ExtremeCodesDoNotSaturate) {
   std::vector<MatmulCase> cases;
   for (unsigned bits : {2u, 3u, 4u, 5u, 6u, 8u})
@@ -310,9 +310,10 @@ TEST_P(MatmulKernel, ExtremeCodesDoNotSaturate) {
       Scheme scheme{bits, 128, Grid::Affine, ScaleType::F32};
       MatmulCase c = makeCase(GetParam(), scheme, ActivationMode::Int8, 16, 256,
                               tokens, false, LayoutKind::Panel16, {}, bits);
-      std::fill(c.weight.quantized.codes.begin(),
-                c.weight.quantized.codes.end(),
-                static_cast<uint8_t>(scheme.maxCode()));
+      std::vector<uint8_t> &codes = c.weight.quantized.codes;
+      std::fill_n(codes.begin(), codes.size() / 2,
+                  static_cast<uint8_t>(scheme.maxCode()));
+      std::fill(codes.begin() + codes.size() / 2, codes.end(), uint8_t(0));
       PackedWeight packed =
           packWeight(c.weight.quantized, nullptr, c.weight.spec.layout);
       std::memcpy(c.weight.planes[0].as<void>(), packed.codes.data(),
