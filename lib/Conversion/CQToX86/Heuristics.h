@@ -45,6 +45,9 @@ bool unpacksPanels(ISA isa, ActivationMode mode, LayoutKind layout,
 /// Columns of a panel that are unpacked at a time: a multiple of 128, or all.
 int64_t unpackedColumns(int64_t k, int64_t tokens);
 
+/// Where unpacking fetches codes into L1: 0 for bytesFetchedAhead().
+int64_t columnsFetchedAhead(int64_t k, int64_t tokens);
+
 /// Columns whose products an int16 has to hold for a loop to carry sums of
 /// pairs; sums of fewer are widened in straight-line code.
 int64_t minColumnsPerRun();
@@ -54,9 +57,10 @@ int64_t minColumnsPerRun();
 int64_t centeredColumnsPerSum(ISA isa, const Scheme &scheme, unsigned bits,
                               int64_t k);
 
-/// Tokens whose activations of a piece's columns stay in L2, while pieces of
-/// all panels pass by.
+/// Tokens, and columns in whole pieces, whose activations stay in L2 while all
+/// panels pass by.
 int64_t tokensPerBlock();
+int64_t columnsPerBlock(int64_t k, int64_t tokens);
 
 /// How far behind the codes that are read others are fetched into L1.
 int64_t bytesFetchedAhead();

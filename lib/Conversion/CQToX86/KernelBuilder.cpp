@@ -238,10 +238,9 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
   int64_t k = spec.weight.k, columns = unpackedColumns(k, spec.m);
   int64_t most = maxTokensPerTile(spec.isa, spec.mode, layout, true);
   bool oneTile = spec.m <= most;
-  // One tile goes on along the panel, which lies in memory in this order; of
-  // more tokens the next codes are those of the next panel.
-  auto reader = WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
-                                             args, columns, oneTile ? 0 : k);
+  auto reader =
+      WeightReader::createUnpacked(e, spec.weight, segment, spec.isa, args,
+                                   columns, columnsFetchedAhead(k, spec.m));
   auto tileOf = [&](int64_t tokens) {
     return MicroTile(
         e, spec, args, *reader,
@@ -262,15 +261,22 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
     });
     return;
   }
-  // A block of activations that stays in L2 meets all panels: a piece of each,
-  // which stays in L1. The sums wait in y for the next piece.
-  int64_t block = std::min(spec.m, tokensPerBlock());
+  // A block of activations that stays in L2 meets all panels, of each a piece
+  // at a time that stays in L1. The sums wait in L1 or L2 for the next piece,
+  // and in y for the next block of columns.
+  int64_t block = std::min(spec.m, tokensPerBlock()),
+          blockColumns = columnsPerBlock(k, spec.m);
   int64_t run =
       centeredColumnsPerSum(spec.isa, spec.weight.scheme, segment.bits, k);
   std::optional<PairOffsets> offsets;
   if (run)
-    offsets.emplace(e, args, segment.bits, run, block, columns);
-  e.pieces(spec.m, block, {}, [&](Value first, int64_t count, ValueRange) {
+    offsets.emplace(e, args, segment.bits, run, block, blockColumns);
+  Value waiting;
+  if (columns < k)
+    waiting = memref::AllocaOp::create(
+        e, MemRefType::get({block, 16}, e.getF32Type()),
+        e.getI64IntegerAttr(64));
+  auto meet = [&](Value first, int64_t count, Value begin, Value blockEnd) {
     auto forTiles = [&](llvm::function_ref<void(MicroTile &, Value)> body) {
       e.pieces(count, most, {}, [&](Value token, int64_t tokens, ValueRange) {
         MicroTile tile = tileOf(tokens);
@@ -278,41 +284,59 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
         return SmallVector<Value>();
       });
     };
-    auto forPanels = [&](llvm::function_ref<void()> body) {
-      e.loop(lower, upper, 1, [&](Value panel) {
-        reader->setPanel(panel);
-        body();
-      });
+    auto multiply = [&](MicroTile &tile, Value token, Value column, Value to,
+                        ValueRange sums) {
+      return tile.emitUnpacked(e.add(first, token), column, to, sums,
+                               offsets ? &*offsets : nullptr, token);
     };
-    auto meet = [&](Value column, Value pieceEnd) {
-      if (offsets)
-        offsets->compute(first, e.index(count), column, pieceEnd);
-      forPanels([&] {
+    if (offsets)
+      offsets->compute(first, e.index(count), begin, blockEnd);
+    e.loop(lower, upper, 1, [&](Value panel) {
+      reader->setPanel(panel);
+      if (columns == k) {
+        reader->unpack(begin, blockEnd);
+        forTiles([&](MicroTile &tile, Value token) {
+          tile.store(e.add(first, token),
+                     multiply(tile, token, begin, blockEnd, tile.zeroSums()));
+        });
+        return;
+      }
+      forTiles([&](MicroTile &tile, Value token) {
+        tile.keepSums(waiting, token,
+                      blockColumns == k
+                          ? tile.zeroSums()
+                          : tile.loadStoredSums(e.add(first, token)));
+      });
+      e.loop(begin, blockEnd, columns, [&](Value column) {
+        Value pieceEnd = e.min(e.add(column, columns), blockEnd);
         reader->unpack(column, pieceEnd);
         forTiles([&](MicroTile &tile, Value token) {
-          auto add = [&](ValueRange sums) {
-            return tile.emitUnpacked(e.add(first, token), column, pieceEnd,
-                                     sums, offsets ? &*offsets : nullptr,
-                                     token);
-          };
-          if (columns == k)
-            tile.store(e.add(first, token), add(tile.zeroSums()));
-          else
-            tile.update(e.add(first, token), add);
+          tile.keepSums(waiting, token,
+                        multiply(tile, token, column, pieceEnd,
+                                 tile.loadSums(waiting, token)));
         });
       });
-    };
-    if (columns == k) {
-      meet(zero, end);
+      forTiles([&](MicroTile &tile, Value token) {
+        tile.store(e.add(first, token), tile.loadSums(waiting, token));
+        if (blockColumns < k)
+          tile.fetchNextRows();
+      });
+    });
+  };
+  e.pieces(spec.m, block, {}, [&](Value first, int64_t count, ValueRange) {
+    if (blockColumns == k) {
+      meet(first, count, zero, end);
       return SmallVector<Value>();
     }
-    forPanels([&] {
-      forTiles([&](MicroTile &tile, Value token) {
+    MicroTile tile = tileOf(1);
+    e.loop(lower, upper, 1, [&](Value panel) {
+      reader->setPanel(panel);
+      e.loop(zero, e.index(count), 1, [&](Value token) {
         tile.store(e.add(first, token), tile.zeroSums());
       });
     });
-    e.loop(zero, end, columns, [&](Value column) {
-      meet(column, e.min(e.add(column, columns), end));
+    e.loop(zero, end, blockColumns, [&](Value column) {
+      meet(first, count, column, e.min(e.add(column, blockColumns), end));
     });
     return SmallVector<Value>();
   });

@@ -10,6 +10,7 @@
 #include "PairOffsets.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/ADT/bit.h"
 
 using namespace mlir;
@@ -332,8 +333,7 @@ void MicroTile::store(Value token, ValueRange sums) {
   storeTile(sums);
 }
 
-void MicroTile::update(
-    Value token, llvm::function_ref<SmallVector<Value>(ValueRange)> more) {
+SmallVector<Value> MicroTile::loadStoredSums(Value token) {
   tokenBase = token;
   laneBase = e.index(0);
   SmallVector<Value> sums(parts * plan.tokens);
@@ -341,7 +341,32 @@ void MicroTile::update(
     for (unsigned p = 0; p < parts; ++p)
       sums[part(p, t)] = loadStored(e, args.y, this->token(t), reader, lane(p),
                                     isa.lanes(), reader.segment().ragged());
-  storeTile(more(sums));
+  return sums;
+}
+
+void MicroTile::fetchNextRows() {
+  // Rows of another order are anywhere.
+  for (unsigned t = 0; t < plan.tokens && !reader.rowOrder(); ++t)
+    memref::PrefetchOp::create(e, args.y,
+                               ValueRange{token(t), reader.row(e.index(16))},
+                               /*isWrite=*/true, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
+SmallVector<Value> MicroTile::loadSums(Value memref, Value token) {
+  SmallVector<Value> sums(parts * plan.tokens);
+  for (unsigned t = 0; t < plan.tokens; ++t)
+    for (unsigned p = 0; p < parts; ++p)
+      sums[part(p, t)] = e.loadVector(
+          memref, {e.add(token, t), e.index(p * isa.lanes())}, isa.lanes());
+  return sums;
+}
+
+void MicroTile::keepSums(Value memref, Value token, ValueRange sums) {
+  for (unsigned t = 0; t < plan.tokens; ++t)
+    for (unsigned p = 0; p < parts; ++p)
+      e.store(sums[part(p, t)], memref,
+              {e.add(token, t), e.index(p * isa.lanes())});
 }
 
 //===----------------------------------------------------------------------===//

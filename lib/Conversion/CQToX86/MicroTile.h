@@ -40,9 +40,13 @@ public:
   SmallVector<Value> zeroSums();
   /// Stores sums to y.
   void store(Value token, ValueRange sums);
-  /// Adds to the sums in y what `more` makes of them.
-  void update(Value token,
-              llvm::function_ref<SmallVector<Value>(ValueRange)> more);
+  /// Sums in y; of rows that do not exist, 0.
+  SmallVector<Value> loadStoredSums(Value token);
+  /// Asks for y of the next panel's rows, for the tokens stored last.
+  void fetchNextRows();
+  /// Sums kept in memory of [tokens, 16] f32 from `token` on.
+  SmallVector<Value> loadSums(Value memref, Value token);
+  void keepSums(Value memref, Value token, ValueRange sums);
 
 private:
   /// Of an unpacked panel, sums of pairs over `length` columns, which fit

@@ -273,6 +273,28 @@ TEST_P(MatmulKernel, MixedRowsEqualReference) {
   checkAll(cases);
 }
 
+/// Sums that wait in y for the next block of columns: rows in place and in an
+/// order of their own, ragged panels, an incomplete last group and block.
+TEST_P(MatmulKernel, BlocksOfColumnsEqualReference) {
+  std::vector<MatmulCase> cases;
+  unsigned turn = 0;
+  for (Grid grid : {Grid::Symmetric, Grid::Affine, Grid::HalfStep})
+    for (int64_t group : {64, 128, 0}) {
+      if (++turn % 4 != 0 && GetParam().emulated)
+        continue;
+      Scheme scheme{3, group, grid};
+      Layout layout = WideRows{16, 4}.layout(LayoutKind::Panel16, 37, 3);
+      layout.permuted = turn % 2 == 0;
+      int64_t k = group == 0 ? 4228 : 4448;
+      MatmulCase c;
+      c.weight = makeWeight(37, k, scheme, layout, cherriesOf(turn, k), turn);
+      c.spec = {c.weight.spec, ActivationMode::Int8, 66, GetParam()};
+      c.tokens = 66;
+      cases.push_back(std::move(c));
+    }
+  checkAll(cases);
+}
+
 /// An order that names rows past N (a damaged archive) stores nothing outside
 /// of y: its last byte lies before a guard page.
 TEST_P(MatmulKernel, DamagedRowOrdersStayInside) {
