@@ -141,6 +141,7 @@ static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
                   ActivationMode::Int8,
                   m,
                   isa};
+  spec.transposed = wantsTransposed(spec);
   KernelHarness harness;
   OpBuilder builder = harness.builder();
   double compileStart = now();
@@ -167,9 +168,14 @@ static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
   using Argument = KernelHarness::Argument;
   SmallVector<Argument> activations;
   if (spec.needsFloatActivations()) {
-    auto &x = allocate(4 * m * k);
-    std::fill_n(x.as<float>(), m * k, 0.5f);
-    activations.push_back({x.as<void>(), {m, k}});
+    SmallVector<int64_t, 2> shape{m, k};
+    if (spec.transposed)
+      shape =
+          llvm::to_vector(transposedType(harness.context(), m, k).getShape());
+    int64_t size = ShapedType::getNumElements(shape);
+    auto &x = allocate(4 * size);
+    std::fill_n(x.as<float>(), size, 0.5f);
+    activations.push_back({x.as<void>(), shape});
   }
   activations.push_back({allocate(m * k).as<void>(), {m, k}});
   auto &scales = allocate(4 * m * groups);

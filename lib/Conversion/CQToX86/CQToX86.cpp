@@ -155,16 +155,24 @@ template <typename OpTy> struct KernelPattern : OpRewritePattern<OpTy> {
   KernelCache &cache;
 };
 
+static MatmulSpec matmulSpec(MatmulOp op, ISA isa) {
+  return {weightSpec(op), op.getMode().getMode(), op.getM(), isa};
+}
+
 struct ConvertMatmul : KernelPattern<MatmulOp> {
   using KernelPattern::KernelPattern;
   LogicalResult matchAndRewrite(MatmulOp op,
                                 PatternRewriter &rewriter) const override {
     if (auto sentence = unsupported(op))
       return rewriter.notifyMatchFailure(op, *sentence);
-    MatmulSpec spec{weightSpec(op), op.getMode().getMode(), op.getM(), isa};
+    MatmulSpec spec = matmulSpec(op, isa);
     // In mode f32 without cherries x is the activations; it is given in any
     // case.
     Value x = spec.needsFloatActivations() ? op.getX() : Value();
+    if (Value columns = cache.getColumns(op)) {
+      spec.transposed = true;
+      x = columns;
+    }
     MatmulTypes types{typeOf(x),
                       typeOf(op.getActivationCodes()),
                       typeOf(op.getActivationScales()),
@@ -314,6 +322,9 @@ struct ConvertCQToX86 : cq::impl::ConvertCQToX86PassBase<ConvertCQToX86> {
     }
     getOperation().walk([&](MatmulOp) { ++numProducts; });
     KernelCache cache(getOperation());
+    transposeActivations(getOperation(), cache, [&](MatmulOp op) {
+      return !unsupported(op) && wantsTransposed(matmulSpec(op, *level));
+    });
     RewritePatternSet patterns(&getContext());
     populateCQToX86Patterns(patterns, *level, cache);
     walkAndApplyPatterns(getOperation(), std::move(patterns));

@@ -35,6 +35,12 @@ Value loadStored(Emitter &e, Value y, Value token, WeightReader &reader,
 void emitCherries(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
                   WeightReader &reader, Value token, int64_t tokens);
 
+/// The same for all tokens and the panels [lower, upper), where x is transposed
+/// (MatmulSpec::transposed).
+void emitCherriesByColumn(Emitter &e, const MatmulSpec &spec,
+                          const KernelArgs &args, WeightReader &reader,
+                          Value lower, Value upper);
+
 } // namespace mlir::cq::x86
 
 #endif // CQ_LIB_CONVERSION_CQTOX86_EPILOGUE_H

@@ -8,6 +8,7 @@
 
 #include "Heuristics.h"
 #include "PairOffsets.h"
+#include "cq/Conversion/CQToX86/Kernels.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
 
@@ -107,6 +108,21 @@ TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
 // address is then looked up before its first byte is needed. From 1 to 6 KB
 // measured alike (Zen 3).
 int64_t mlir::cq::x86::bytesFetchedAhead() { return 2048; }
+
+bool mlir::cq::x86::wantsTransposed(const MatmulSpec &spec) {
+  const CherrySpec &cherries = spec.weight.cherries;
+  // Deltas of a panel, as f32, lie on the stack.
+  int64_t slots = CherrySpec::slotBlocks(spec.weight.k) * cherries.count;
+  return cherries.form == CherryForm::Slot && slots > 0 && slots <= 256 &&
+         spec.mode == ActivationMode::Int8 &&
+         spec.weight.layout.kind == LayoutKind::Panel16 &&
+         !ShapedType::isDynamic(spec.m) && spec.m >= 16 &&
+         spec.weight.k % 32 == 0 &&
+         llvm::all_of(spec.weight.layout.segments, [&](const RowSegment &s) {
+           return unpacksPanels(spec.isa, spec.mode, spec.weight.layout.kind,
+                                s.bits, spec.weight.k, spec.m);
+         });
+}
 
 // One or two microseconds of work: what a launch costs.
 int64_t mlir::cq::x86::parallelProductSize() { return 64 * 1024; }

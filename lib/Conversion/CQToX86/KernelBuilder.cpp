@@ -42,7 +42,8 @@ std::string WeightSpec::name() const {
 std::string MatmulSpec::name() const {
   return "cq_matmul_" + weight.name() + "_" +
          stringifyActivationMode(mode).str() + "_m" +
-         (ShapedType::isDynamic(m) ? "any" : std::to_string(m)) + "_" + [&] {
+         (ShapedType::isDynamic(m) ? "any" : std::to_string(m)) +
+         (transposed ? "_transposed_" : "_") + [&] {
            std::string text = isa.str();
            std::replace(text.begin(), text.end(), '-', '_');
            return text;
@@ -127,7 +128,8 @@ MatmulTypes MatmulTypes::get(MLIRContext *context, const MatmulSpec &spec) {
   const WeightSpec &w = spec.weight;
   MatmulTypes types;
   if (spec.needsFloatActivations())
-    types.x = plane({spec.m, w.k}, b.getF32Type());
+    types.x = spec.transposed ? transposedType(context, spec.m, w.k)
+                              : plane({spec.m, w.k}, b.getF32Type());
   if (spec.mode == ActivationMode::Int8) {
     int64_t group = activationGroup(w.scheme),
             groups = (w.k + group - 1) / group;
@@ -360,6 +362,8 @@ void MatmulKernel::emitSegment(const Segment &segment, Value lower,
     return;
   }
   emitUnpackedPanels(segment, lower, upper);
+  if (spec.transposed)
+    return emitCherriesByColumn(e, spec, args, *reader, lower, upper);
   // Of many tokens a few at a time, for all panels: cherries read activations
   // here and there, and those of a few tokens stay in L1.
   forCherryTokens([&](Value token, int64_t tokens) {

@@ -22,6 +22,8 @@ class RewritePatternSet;
 
 namespace mlir::cq {
 
+class MatmulOp;
+
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
 #include "cq/Conversion/CQToX86/CQToX86Passes.h.inc"
@@ -37,11 +39,23 @@ public:
   func::FuncOp get(StringRef name, TypeRange arguments, Build build);
   unsigned size() const { return kernels.size(); }
 
+  /// The buffer where a product finds x by columns; null: nobody made one.
+  void setColumns(Operation *product, Value buffer) {
+    columns[product] = buffer;
+  }
+  Value getColumns(Operation *product) const { return columns.lookup(product); }
+
 private:
   ModuleOp module;
   SymbolTable symbols;
   llvm::StringMap<func::FuncOp> kernels;
+  llvm::DenseMap<Operation *, Value> columns;
 };
+
+/// Behind each cq.dynamic_quantize of an x that products want by columns: x by
+/// columns in a buffer of its own, for all of them.
+void transposeActivations(ModuleOp module, KernelCache &cache,
+                          llvm::function_ref<bool(MatmulOp)> wanted);
 
 } // namespace x86
 

@@ -52,6 +52,8 @@ struct MatmulSpec {
   ActivationMode mode = ActivationMode::Int8;
   int64_t m = 1; ///< tokens; ShapedType::kDynamic: taken from y
   ISA isa;
+  /// x is given by columns, for the cherries only (see transposedType).
+  bool transposed = false;
   std::string name() const;
   bool needsFloatActivations() const {
     return mode == ActivationMode::F32 ||
@@ -68,6 +70,18 @@ struct MatmulTypes {
   static MatmulTypes get(MLIRContext *context, const MatmulSpec &spec);
 };
 class KernelCache;
+
+/// x [m, k] by columns: [⌈m / 16⌉, 256 slotBlocks(k), 16]. For slot cherries of
+/// many tokens, whose columns are then contiguous.
+inline constexpr int64_t kTransposedTokens = 16;
+MemRefType transposedType(MLIRContext *context, int64_t m, int64_t k);
+/// Whether a product is quicker with x by columns.
+bool wantsTransposed(const MatmulSpec &spec);
+/// What makes it of x [m, k]; tasks are pieces of k.
+func::FuncOp buildTransposeKernel(OpBuilder &builder, Location loc,
+                                  StringRef name, MemRefType x,
+                                  MemRefType columns);
+int64_t transposeTasks(int64_t k);
 
 /// With a cache the kernel consists of calls, one for each segment of rows;
 /// what is called goes into the cache's module and is shared with other

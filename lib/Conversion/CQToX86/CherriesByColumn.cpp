@@ -1,0 +1,199 @@
+//===- CherriesByColumn.cpp - Cherries of many tokens ---------------------===//
+//
+// Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Sixteen cherries of a slot name sixteen columns: sixteen loads a token, and
+// as many shuffles to make one vector of them. Where x is transposed, what
+// sixteen tokens have in a column is one cache line, and a cherry a broadcast
+// and two fused multiply-adds. The sums come out transposed, which costs 6
+// shuffles a panel and token, however long K is.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Epilogue.h"
+#include "cq/Conversion/Transpose.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+using namespace mlir::cq;
+using namespace mlir::cq::x86;
+
+static constexpr int64_t kRows = 16, kTokens = kTransposedTokens, kLanes = 8;
+/// Columns of a task that transposes.
+static constexpr int64_t kTaskColumns = 32;
+
+MemRefType mlir::cq::x86::transposedType(MLIRContext *context, int64_t m,
+                                         int64_t k) {
+  return MemRefType::get(
+      {(m + kTokens - 1) / kTokens, CherrySpec::slotBlocks(k) * 256, kTokens},
+      Float32Type::get(context));
+}
+
+// A short last block of 256 columns has no cherries, and is not needed.
+int64_t mlir::cq::x86::transposeTasks(int64_t k) {
+  return std::min(k, CherrySpec::slotBlocks(k) * 256) / kTaskColumns;
+}
+
+func::FuncOp mlir::cq::x86::buildTransposeKernel(OpBuilder &builder,
+                                                 Location loc, StringRef name,
+                                                 MemRefType x,
+                                                 MemRefType columns) {
+  OpBuilder::InsertionGuard guard(builder);
+  assert(x.getDimSize(1) % kTaskColumns == 0);
+  Value from, to, begin, end;
+  std::pair<MemRefType, Value *> slots[] = {{x, &from}, {columns, &to}};
+  func::FuncOp func =
+      createKernelFunction(builder, loc, name, slots, begin, end);
+  Emitter e(loc, builder);
+  e.setInsertionPointToStart(&func.front());
+  int64_t m = x.getDimSize(0);
+  e.loop(begin, end, 1, [&](Value task) {
+    Value first = e.mul(task, kTaskColumns);
+    e.pieces(m, kTokens, {}, [&](Value token, int64_t count, ValueRange) {
+      e.loop(first, e.add(first, kTaskColumns), kLanes, [&](Value column) {
+        for (int64_t t = 0; t < kTokens; t += kLanes) {
+          SmallVector<Value> rows;
+          // Tokens that do not exist repeat the last one; nobody stores what
+          // becomes of them.
+          for (int64_t i = t; i < t + kLanes; ++i)
+            rows.push_back(e.loadVector(
+                from, {e.add(token, std::min(i, count - 1)), column}, kLanes));
+          rows = transpose8(e, loc, rows);
+          for (int64_t i = 0; i < kLanes; ++i)
+            e.store(rows[i], to,
+                    {e.udiv(token, kTokens), e.add(column, i), e.index(t)});
+        }
+      });
+      return SmallVector<Value>();
+    });
+  });
+  func::ReturnOp::create(e);
+  return func;
+}
+
+namespace {
+
+/// Cherries of the panels of a segment times sixteen tokens.
+class CherryColumns {
+public:
+  CherryColumns(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
+                WeightReader &reader)
+      : e(e), args(args), reader(reader),
+        blocks(CherrySpec::slotBlocks(spec.weight.k)),
+        count(spec.weight.cherries.count) {
+    auto scratch = [&](int64_t rows, int64_t columns) {
+      return memref::AllocaOp::create(
+          e, MemRefType::get({rows, columns}, e.getF32Type()),
+          e.getI64IntegerAttr(64));
+    };
+    deltas = scratch(blocks * count, kRows);
+    sums = scratch(kRows, kTokens);
+  }
+
+  void emitPanel(Value token, int64_t tokens);
+
+private:
+  void sumRows(Value tokenBlock, Value entries);
+  void addToY(Value token, int64_t tokens, bool masked);
+
+  Emitter &e;
+  const KernelArgs &args;
+  WeightReader &reader;
+  int64_t blocks, count;
+  Value deltas; ///< of the panel, [slots, 16 rows]
+  Value sums;   ///< [16 rows, 16 tokens]
+};
+
+} // namespace
+
+void CherryColumns::sumRows(Value tokenBlock, Value entries) {
+  constexpr int64_t rows = 4, halves = kTokens / kLanes;
+  e.loop(e.index(0), e.index(kRows), rows, [&](Value row) {
+    SmallVector<Value> zeros(rows * halves, e.constF32(0.0f, kLanes));
+    auto addSlot = [&](Value block, Value slot, ValueRange before) {
+      SmallVector<Value> after(before);
+      Value at = e.add(e.mul(block, count), slot);
+      for (int64_t r = 0; r < rows; ++r) {
+        Value place = e.add(e.add(entries, e.mul(at, kRows)), e.add(row, r));
+        // A block of x has all 256 columns that a byte can name.
+        Value column =
+            e.add(e.mul(block, 256),
+                  arith::IndexCastUIOp::create(
+                      e, e.getIndexType(), e.load(args.cherryColumns, place)));
+        Value delta = e.splat(e.load(deltas, {at, e.add(row, r)}), kLanes);
+        for (int64_t half = 0; half < halves; ++half) {
+          Value x = e.loadVector(
+              args.x, {tokenBlock, column, e.index(half * kLanes)}, kLanes);
+          Value &sum = after[r * halves + half];
+          sum = LLVM::FMAOp::create(e, delta, x, sum);
+        }
+      }
+      return after;
+    };
+    SmallVector<Value> totals =
+        e.loop(e.index(0), e.index(blocks), 1, zeros,
+               [&](Value block, ValueRange outer) -> SmallVector<Value> {
+                 if (count == 1)
+                   return addSlot(block, e.index(0), outer);
+                 return e.loop(e.index(0), e.index(count), 1, outer,
+                               [&](Value slot, ValueRange inner) {
+                                 return addSlot(block, slot, inner);
+                               });
+               });
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t half = 0; half < halves; ++half)
+        e.store(totals[r * halves + half], sums,
+                {e.add(row, r), e.index(half * kLanes)});
+  });
+}
+
+void CherryColumns::addToY(Value token, int64_t tokens, bool masked) {
+  for (int64_t t = 0; t < tokens; t += kLanes)
+    for (int64_t lane = 0; lane < kRows; lane += kLanes) {
+      SmallVector<Value> rows;
+      for (int64_t i = 0; i < kLanes; ++i)
+        rows.push_back(
+            e.loadVector(sums, {e.index(lane + i), e.index(t)}, kLanes));
+      rows = transpose8(e, e.getLoc(), rows);
+      for (int64_t i = 0; i < std::min(kLanes, tokens - t); ++i) {
+        Value at = e.add(token, t + i), row = e.index(lane);
+        Value y = loadStored(e, args.y, at, reader, row, kLanes, masked);
+        storeRows(e, args.y, at, reader, row,
+                  arith::AddFOp::create(e, y, rows[i]), masked);
+      }
+    }
+}
+
+void CherryColumns::emitPanel(Value token, int64_t tokens) {
+  Value panel = e.udiv(reader.row(e.index(0)), kRows);
+  Value entries = e.mul(panel, blocks * count * kRows);
+  e.loop(e.index(0), e.index(blocks * count), 1, [&](Value slot) {
+    Value at = e.add(entries, e.mul(slot, kRows));
+    for (int64_t lane = 0; lane < kRows; lane += kLanes)
+      e.store(e.toF32(e.loadVector(args.cherryDeltas, e.add(at, lane), kLanes)),
+              deltas, {slot, e.index(lane)});
+  });
+  sumRows(e.udiv(token, kTokens), entries);
+  forPanelEdge(e, reader, [&](bool masked) { addToY(token, tokens, masked); });
+}
+
+void mlir::cq::x86::emitCherriesByColumn(Emitter &e, const MatmulSpec &spec,
+                                         const KernelArgs &args,
+                                         WeightReader &reader, Value lower,
+                                         Value upper) {
+  CherryColumns cherries(e, spec, args, reader);
+  // The columns of sixteen tokens stay in L2 for all panels.
+  e.pieces(spec.m, kTokens, {}, [&](Value token, int64_t tokens, ValueRange) {
+    e.loop(lower, upper, 1, [&](Value panel) {
+      reader.setPanel(panel);
+      cherries.emitPanel(token, tokens);
+    });
+    return SmallVector<Value>();
+  });
+}
