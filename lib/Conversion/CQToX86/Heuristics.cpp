@@ -58,7 +58,8 @@ int64_t mlir::cq::x86::centeredColumnsPerSum(ISA isa, const Scheme &scheme,
                                              unsigned bits, int64_t k) {
   int64_t run =
       std::min(PairOffsets::columnsPerSum(bits), activationGroup(scheme));
-  return isa.hasDotProduct() || k % 32 != 0 || run < 32 ? 0 : run;
+  int64_t bytes = isa.vectorBytes();
+  return isa.hasDotProduct() || k % bytes != 0 || run % bytes != 0 ? 0 : run;
 }
 
 // Half of an L2 of 512 KB. Codes come from behind it once a block of tokens,

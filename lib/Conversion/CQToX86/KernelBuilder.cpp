@@ -249,30 +249,34 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
         planTile(spec.isa, spec.mode, layout, true, reader->unit(), k, tokens));
   };
   Value zero = e.index(0), end = e.index(k);
+  int64_t block = std::min(spec.m, tokensPerBlock()),
+          blockColumns = oneTile ? k : columnsPerBlock(k, spec.m);
+  int64_t run =
+      centeredColumnsPerSum(spec.isa, spec.weight.scheme, segment.bits, k);
+  std::optional<PairOffsets> offsets;
+  if (run)
+    offsets.emplace(e, spec.isa, args, segment.bits, k, run, block,
+                    blockColumns);
+  PairOffsets *begins = offsets ? &*offsets : nullptr;
   if (oneTile) {
+    if (begins)
+      begins->compute(zero, e.index(spec.m), zero, end);
     e.loop(lower, upper, 1, [&](Value panel) {
       reader->setPanel(panel);
       MicroTile tile = tileOf(spec.m);
-      tile.store(
-          zero, e.loop(zero, end, columns, tile.zeroSums(),
-                       [&](Value column, ValueRange sums) {
-                         Value pieceEnd = e.min(e.add(column, columns), end);
-                         reader->unpack(column, pieceEnd);
-                         return tile.emitUnpacked(zero, column, pieceEnd, sums);
-                       }));
+      tile.store(zero, e.loop(zero, end, columns, tile.zeroSums(),
+                              [&](Value column, ValueRange sums) {
+                                Value to = e.min(e.add(column, columns), end);
+                                reader->unpack(column, to);
+                                return tile.emitUnpacked(zero, column, to, sums,
+                                                         begins, zero);
+                              }));
     });
     return;
   }
   // A block of activations that stays in L2 meets all panels, of each a piece
   // at a time that stays in L1. The sums wait in L1 or L2 for the next piece,
   // and in y for the next block of columns.
-  int64_t block = std::min(spec.m, tokensPerBlock()),
-          blockColumns = columnsPerBlock(k, spec.m);
-  int64_t run =
-      centeredColumnsPerSum(spec.isa, spec.weight.scheme, segment.bits, k);
-  std::optional<PairOffsets> offsets;
-  if (run)
-    offsets.emplace(e, args, segment.bits, run, block, blockColumns);
   Value waiting;
   if (columns < k)
     waiting = memref::AllocaOp::create(
@@ -288,11 +292,11 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
     };
     auto multiply = [&](MicroTile &tile, Value token, Value column, Value to,
                         ValueRange sums) {
-      return tile.emitUnpacked(e.add(first, token), column, to, sums,
-                               offsets ? &*offsets : nullptr, token);
+      return tile.emitUnpacked(e.add(first, token), column, to, sums, begins,
+                               token);
     };
-    if (offsets)
-      offsets->compute(first, e.index(count), begin, blockEnd);
+    if (begins)
+      begins->compute(first, e.index(count), begin, blockEnd);
     e.loop(lower, upper, 1, [&](Value panel) {
       reader->setPanel(panel);
       if (columns == k) {

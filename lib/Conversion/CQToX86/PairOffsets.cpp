@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "PairOffsets.h"
+#include "DotProduct.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/ADT/bit.h"
@@ -15,13 +16,13 @@
 using namespace mlir;
 using namespace mlir::cq::x86;
 
-/// Columns of activations that are added up at a time.
-static constexpr int64_t kStep = 32;
-
-PairOffsets::PairOffsets(Emitter &e, const KernelArgs &args, unsigned bits,
-                         int64_t run, int64_t tokens, int64_t columns)
-    : e(e), args(args), bits(bits), runColumns(run) {
-  assert(run % kStep == 0 && run <= columnsPerSum(bits));
+PairOffsets::PairOffsets(Emitter &e, ISA isa, const KernelArgs &args,
+                         unsigned bits, int64_t k, int64_t run, int64_t tokens,
+                         int64_t columns)
+    : e(e), isa(isa), args(args), bits(bits), runColumns(run),
+      wholeRuns(k % run == 0) {
+  assert(run % isa.vectorBytes() == 0 && k % isa.vectorBytes() == 0 &&
+         run <= columnsPerSum(bits));
   memory = memref::AllocaOp::create(
       e, MemRefType::get({tokens, (columns + run - 1) / run}, e.getI32Type()),
       e.getI64IntegerAttr(64));
@@ -36,23 +37,28 @@ int64_t PairOffsets::columnsPerSum(unsigned bits) {
 
 /// −h·(Σ a0 + a1, Σ a2 + a3) over the columns, as i16 in one word.
 Value PairOffsets::offsetOf(Value token, Value column, Value length) {
-  Type i16 = e.getI16Type();
-  constexpr int64_t lanes = kStep / 2;
-  Value sums =
-      e.loop(e.index(0), length, kStep, {e.constInt(16, 0, lanes)},
-             [&](Value offset, ValueRange carried) -> SmallVector<Value> {
-               Value pairs = e.bitcast(
-                   e.loadVector(args.activationCodes,
-                                {token, e.add(column, offset)}, kStep),
-                   i16);
-               Value eight = e.constInt(16, 8, lanes);
-               Value low = arith::ShRSIOp::create(e, e.shift(pairs, -8), eight);
-               Value high = arith::ShRSIOp::create(e, pairs, eight);
-               Value sum = arith::AddIOp::create(e, carried.front(), low);
-               return {arith::AddIOp::create(e, sum, high)};
-             })
-          .front();
-  for (int64_t half = lanes / 2; half >= 2; half /= 2)
+  DotProduct dot(e, isa);
+  int64_t bytes = isa.vectorBytes();
+  // Sums of pairs are products with ones.
+  Operand ones{e.constInt(8, 1, bytes), nullptr, 1};
+  auto add = [&](Value sums, Value offset) {
+    Value codes = e.loadVector(args.activationCodes,
+                               {token, e.add(column, offset)}, bytes);
+    return dot.addPairProducts(sums, ones, codes);
+  };
+  Value sums = dot.zeroPairs();
+  // Of a run that is always whole, straight-line code.
+  if (auto whole = getConstantIntValue(length)) {
+    for (int64_t offset = 0; offset < *whole; offset += bytes)
+      sums = add(sums, e.index(offset));
+  } else {
+    sums = e.loop(e.index(0), length, bytes, {sums},
+                  [&](Value offset, ValueRange carried) -> SmallVector<Value> {
+                    return {add(carried.front(), offset)};
+                  })
+               .front();
+  }
+  for (int64_t half = bytes / 4; half >= 2; half /= 2)
     sums = arith::AddIOp::create(e, e.slice(sums, 0, half),
                                  e.slice(sums, half, half));
   sums = arith::MulIOp::create(e, sums, e.constInt(16, -center(), 2));
@@ -63,7 +69,8 @@ void PairOffsets::compute(Value first, Value count, Value column, Value end) {
   begin = column;
   e.loop(e.index(0), count, 1, [&](Value token) {
     e.loop(column, end, runColumns, [&](Value from) {
-      Value length = e.min(e.sub(end, from), e.index(runColumns));
+      Value length = wholeRuns ? e.index(runColumns)
+                               : e.min(e.sub(end, from), e.index(runColumns));
       e.store(offsetOf(e.add(first, token), from, length), memory,
               {token, e.udiv(e.sub(from, begin), runColumns)});
     });

@@ -28,10 +28,10 @@ namespace mlir::cq::x86 {
 
 class PairOffsets {
 public:
-  /// Room for the sums of `tokens` over `columns`, `run` of which (a multiple
-  /// of 32) fit one of codes of `bits`.
-  PairOffsets(Emitter &e, const KernelArgs &args, unsigned bits, int64_t run,
-              int64_t tokens, int64_t columns);
+  /// Room for the sums of `tokens` over `columns`, `run` of which fit one of
+  /// codes of `bits`; vectors of bytes divide `run` and `k`.
+  PairOffsets(Emitter &e, ISA isa, const KernelArgs &args, unsigned bits,
+              int64_t k, int64_t run, int64_t tokens, int64_t columns);
 
   /// How many columns of codes of `bits` fit a sum, a power of two.
   static int64_t columnsPerSum(unsigned bits);
@@ -50,9 +50,11 @@ private:
   Value offsetOf(Value token, Value column, Value length);
 
   Emitter &e;
+  ISA isa;
   const KernelArgs &args;
   unsigned bits;
   int64_t runColumns;
+  bool wholeRuns;
   Value memory, begin;
 };
 
