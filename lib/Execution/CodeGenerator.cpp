@@ -205,10 +205,13 @@ compilePart(llvm::StringRef bitcode, const llvm::TargetMachine &like,
   return object;
 }
 
-/// LLVM IR of `module`, with attributes that the code generator reads.
+/// LLVM IR of `module`, with attributes that the code generator reads and what
+/// `finish` adds.
 static llvm::Expected<std::unique_ptr<llvm::Module>>
 translate(ModuleOp module, llvm::TargetMachine &machine,
-          const ExecutionOptions &options, llvm::LLVMContext &context) {
+          const ExecutionOptions &options,
+          llvm::function_ref<void(llvm::Module &)> finish,
+          llvm::LLVMContext &context) {
   llvm::SmallVector<std::string> entries;
   for (const FunctionInfo &function :
        llvm::cantFail(ModuleInterface::of(module)).functions)
@@ -258,6 +261,9 @@ translate(ModuleOp module, llvm::TargetMachine &machine,
     if (isGlue(function))
       function.addFnAttr(llvm::Attribute::OptimizeNone);
   }
+  if (finish)
+    finish(*code);
+  useRuntimeBuffers(*code);
   return code;
 }
 
@@ -266,12 +272,9 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
                          const ExecutionOptions &options,
                          llvm::function_ref<void(llvm::Module &)> finish) {
   llvm::LLVMContext context;
-  auto code = translate(module, machine, options, context);
+  auto code = translate(module, machine, options, finish, context);
   if (!code)
     return code.takeError();
-  if (finish)
-    finish(**code);
-  useRuntimeBuffers(**code);
   return compileCode(**code, machine, options.optLevel);
 }
 
@@ -281,12 +284,9 @@ mlir::cq::generateObjects(ModuleOp module, llvm::TargetMachine &machine,
                           const PartCache &cache,
                           llvm::function_ref<void(llvm::Module &)> finish) {
   llvm::LLVMContext context;
-  auto code = translate(module, machine, options, context);
+  auto code = translate(module, machine, options, finish, context);
   if (!code)
     return code.takeError();
-  if (finish)
-    finish(**code);
-  useRuntimeBuffers(**code);
   // Bitcode is what takes a module to another thread's context.
   llvm::SmallVector<llvm::SmallString<0>> bitcodes;
   for (std::unique_ptr<llvm::Module> &part : moveKernelsOut(**code)) {

@@ -8,11 +8,10 @@
 
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Transforms/Passes.h"
+#include "cq/Transforms/PrivateCalls.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/SymbolTable.h"
-#include "llvm/ADT/MapVector.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_TIGHTENARGUMENTS
@@ -42,27 +41,7 @@ namespace {
 struct TightenArgumentsPass
     : mlir::cq::impl::TightenArgumentsBase<TightenArgumentsPass> {
   void runOnOperation() override {
-    ModuleOp module = getOperation();
-    // Functions that only calls use, with those calls.
-    llvm::MapVector<func::FuncOp, SmallVector<func::CallOp>> callsOf;
-    llvm::DenseMap<StringAttr, func::FuncOp> functions;
-    for (auto function : module.getOps<func::FuncOp>())
-      if (function.isPrivate() && !function.isExternal()) {
-        functions[function.getSymNameAttr()] = function;
-        callsOf[function] = {};
-      }
-    auto uses = SymbolTable::getSymbolUses(&module.getBodyRegion());
-    if (!uses)
-      return;
-    for (SymbolTable::SymbolUse use : *uses) {
-      auto found = functions.find(use.getSymbolRef().getRootReference());
-      if (found == functions.end())
-        continue;
-      if (auto call = dyn_cast<func::CallOp>(use.getUser()))
-        callsOf[found->second].push_back(call);
-      else
-        callsOf.erase(found->second);
-    }
+    PrivateCalls callsOf = getPrivateCalls(getOperation());
     // What a caller learns of its arguments, its callees can learn.
     bool changed = true;
     while (changed) {

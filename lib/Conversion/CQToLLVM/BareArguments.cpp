@@ -8,14 +8,13 @@
 
 #include "PointerType.h"
 #include "cq/Conversion/CQToLLVM/CQToLLVM.h"
+#include "cq/Transforms/PrivateCalls.h"
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/SymbolTable.h"
-#include "llvm/ADT/MapVector.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_BAREARGUMENTS
@@ -33,28 +32,8 @@ namespace {
 struct BareArgumentsPass
     : mlir::cq::impl::BareArgumentsBase<BareArgumentsPass> {
   void runOnOperation() override {
-    ModuleOp module = getOperation();
-    llvm::MapVector<func::FuncOp, SmallVector<func::CallOp>> callsOf;
-    llvm::DenseMap<StringAttr, func::FuncOp> functions;
-    for (auto function : module.getOps<func::FuncOp>())
-      if (function.isPrivate() && !function.isExternal()) {
-        functions[function.getSymNameAttr()] = function;
-        callsOf[function] = {};
-      }
-    auto uses = SymbolTable::getSymbolUses(&module.getBodyRegion());
-    if (!uses)
-      return;
-    for (SymbolTable::SymbolUse use : *uses) {
-      auto found = functions.find(use.getSymbolRef().getRootReference());
-      if (found == functions.end())
-        continue;
-      if (auto call = dyn_cast<func::CallOp>(use.getUser()))
-        callsOf[found->second].push_back(call);
-      else
-        callsOf.erase(found->second); // its address is taken
-    }
     LLVMTypeConverter converter(&getContext());
-    for (auto &[function, calls] : callsOf)
+    for (auto &[function, calls] : getPrivateCalls(getOperation()))
       lower(function, calls, converter);
   }
 
