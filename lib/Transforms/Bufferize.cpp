@@ -78,7 +78,9 @@ struct BufferizePass : mlir::cq::impl::BufferizeBase<BufferizePass> {
     options.allowReturnAllocsFromLoops = false;
     options.functionArgTypeConverterFn = getArgumentType;
     options.inferFunctionResultLayout = true;
-    options.bufferAlignment = 64;
+    // The runtime aligns every buffer; code that does so again is a third of
+    // what a block consists of.
+    options.bufferAlignment = 0;
     options.opFilter.denyOperation([](Operation *op) {
       return op->getDialect() &&
              op->getDialect()->getNamespace() == "ml_program";

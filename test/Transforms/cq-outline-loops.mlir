@@ -81,8 +81,8 @@ func.func private @block_1(%x: memref<8xf32>, %y: memref<8xf32>) {
 
 // -----
 
-// A public function only passes addresses on; a short run is not worth a call
-// elsewhere, a function without other ops would call its own copy.
+// A function with calls only passes addresses on; a private one may copy, a
+// function without other ops would call its own copy.
 
 // CHECK:       func.func private @kernel()
 // CHECK-LABEL: func.func @entry(
@@ -90,7 +90,12 @@ func.func private @block_1(%x: memref<8xf32>, %y: memref<8xf32>) {
 // CHECK-NEXT:    call @kernel()
 // CHECK-NEXT:    return
 // CHECK-LABEL: func.func private @short(
-// CHECK:         linalg.fill
+// CHECK-NEXT:    call @entry_loops(
+// CHECK-NEXT:    call @kernel()
+// CHECK-NEXT:    return
+// CHECK-LABEL: func.func private @copies(
+// CHECK-NEXT:    memref.copy
+// CHECK-NEXT:    call @kernel()
 // CHECK-LABEL: func.func private @whole(
 // CHECK:         linalg.fill
 // CHECK-LABEL: func.func private @entry_loops(
@@ -104,6 +109,11 @@ func.func @entry(%a: memref<8xf32>, %c: f32) {
 }
 func.func private @short(%a: memref<8xf32>, %c: f32) {
   linalg.fill ins(%c : f32) outs(%a : memref<8xf32>)
+  call @kernel() : () -> ()
+  return
+}
+func.func private @copies(%a: memref<8xf32>, %b: memref<8xf32>) {
+  memref.copy %a, %b : memref<8xf32> to memref<8xf32>
   call @kernel() : () -> ()
   return
 }
