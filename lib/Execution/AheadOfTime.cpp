@@ -9,6 +9,7 @@
 #include "cq/Execution/AheadOfTime.h"
 #include "CodeGenerator.h"
 #include "LibraryCode.h"
+#include "cq/Execution/ObjectCache.h"
 #include "cq/Execution/ParameterTable.h"
 #include "cq/Model/Safetensors.h"
 #include "cq/Pipelines/LowerToLLVM.h"
@@ -293,21 +294,31 @@ mlir::cq::compileLibrary(StringRef path, const LibraryOptions &options) {
   auto machine = createTargetMachine("x86-64", features, execution.optLevel);
   if (!machine)
     return machine.takeError();
-  auto finish = [&](llvm::Module &code) {
+  auto addInterface = [&](llvm::Module &code) {
     addLibraryInterface(code, library, *functions, *weights);
+  };
+  auto finish = [&](llvm::Module &code) {
     for (llvm::Function &function : code)
       if (!function.isDeclaration())
         function.addFnAttr("tune-cpu", library.cpu);
   };
   if (extension == ".o") {
-    auto object = generateObject(*module, **machine, execution, finish);
+    auto object =
+        generateObject(*module, **machine, execution, addInterface, finish);
     if (!object)
       return object.takeError();
     if (llvm::Error error = writeFileAtomically(library.library, *object))
       return std::move(error);
   } else {
-    auto objects =
-        generateObjects(*module, **machine, execution, PartCache(), finish);
+    auto policy = cachePolicy(execution);
+    if (!policy)
+      return policy.takeError();
+    ObjectCache cache(execution.cacheDir, *policy);
+    PartCache parts;
+    if (options.useCache)
+      parts = {&cache, describeCompiler(**machine, execution)};
+    auto objects = generateObjects(*module, **machine, execution, parts,
+                                   addInterface, finish);
     if (!objects)
       return objects.takeError();
     auto archive = makeArchive(*objects);

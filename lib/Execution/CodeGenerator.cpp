@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CodeGenerator.h"
+#include "Components.h"
 #include "KernelParts.h"
 #include "cq/Execution/ObjectCache.h"
 #include "cq/Pipelines/LowerToLLVM.h"
@@ -14,6 +15,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/LLVMContext.h"
@@ -24,12 +26,14 @@
 #include "llvm/Passes/OptimizationLevel.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Passes/StandardInstrumentations.h"
+#include "llvm/Support/Process.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Support/ThreadPool.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/SubtargetFeature.h"
+#include <deque>
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -80,6 +84,24 @@ mlir::cq::createTargetMachine(const ExecutionOptions &options) {
       features.AddFeature(flag);
   }
   return createTargetMachine(cpu, features.getString(), options.optLevel);
+}
+
+std::string mlir::cq::describeCompiler(const llvm::TargetMachine &machine,
+                                       const ExecutionOptions &options) {
+  std::string text = describeCompiler();
+  llvm::raw_string_ostream os(text);
+  os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
+     << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel;
+  return text;
+}
+
+llvm::Expected<llvm::CachePruningPolicy>
+mlir::cq::cachePolicy(const ExecutionOptions &options) {
+  std::string text = options.cachePolicy;
+  if (text.empty())
+    text =
+        llvm::sys::Process::GetEnv("CQ_CACHE_POLICY").value_or(std::string());
+  return ObjectCache::parsePolicy(text);
 }
 
 /// Buffers come from the runtime, which keeps them. LLVM learns what it knows
@@ -205,19 +227,19 @@ compilePart(llvm::StringRef bitcode, const llvm::TargetMachine &like,
   return object;
 }
 
-/// LLVM IR of `module`, with attributes that the code generator reads and what
-/// `finish` adds.
-static llvm::Expected<std::unique_ptr<llvm::Module>>
-translate(ModuleOp module, llvm::TargetMachine &machine,
-          const ExecutionOptions &options,
-          llvm::function_ref<void(llvm::Module &)> finish,
-          llvm::LLVMContext &context) {
-  llvm::SmallVector<std::string> entries;
+/// Names of the C functions.
+static llvm::StringSet<> getEntryPoints(ModuleOp module) {
+  llvm::StringSet<> entries;
   for (const FunctionInfo &function :
        llvm::cantFail(ModuleInterface::of(module)).functions)
-    entries.push_back(function.entryPoint);
+    entries.insert(function.entryPoint);
+  return entries;
+}
 
-  recordUpdatedArguments(module);
+/// Turns `module`, or every module of `components` inside it, into the LLVM
+/// dialect.
+static llvm::Error lower(ModuleOp module, ArrayRef<ModuleOp> components,
+                         const ExecutionOptions &options) {
   PassManager pm(module.getContext());
 #ifdef NDEBUG
   // A third of the time of all passes; tests run them with it.
@@ -228,11 +250,21 @@ translate(ModuleOp module, llvm::TargetMachine &machine,
   lowering.parallel = options.parallel;
   lowering.fuse = options.fuse;
   lowering.activation = options.activation;
-  buildLowerToLLVMPipeline(pm, lowering);
+  buildLowerToLLVMPipeline(components.empty() ? static_cast<OpPassManager &>(pm)
+                                              : pm.nest<ModuleOp>(),
+                           lowering);
   if (failed(pm.run(module)))
     return makeError(
         "the module could not be lowered (see the messages above)");
+  return llvm::Error::success();
+}
 
+/// LLVM IR of the lowered `module`, with attributes that the code generator
+/// reads. Names of what is not among `entries` end in `suffix`.
+static llvm::Expected<std::unique_ptr<llvm::Module>>
+translate(ModuleOp module, const llvm::TargetMachine &machine,
+          const ExecutionOptions &options, const llvm::StringSet<> &entries,
+          llvm::StringRef suffix, llvm::LLVMContext &context) {
   std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context);
   if (!code)
     return makeError("the module could not be translated to LLVM IR");
@@ -245,6 +277,9 @@ translate(ModuleOp module, llvm::TargetMachine &machine,
   // Loops that many functions share must not be copied into each either; what
   // is small are thunks and wrappers.
   constexpr unsigned largestInlined = 60;
+  for (llvm::GlobalVariable &global : code->globals())
+    if (global.hasLocalLinkage())
+      global.setName(global.getName() + suffix);
   for (llvm::Function &function : *code) {
     if (function.isDeclaration())
       continue;
@@ -252,8 +287,10 @@ translate(ModuleOp module, llvm::TargetMachine &machine,
     function.addFnAttr("target-features", machine.getTargetFeatureString());
     function.addFnAttr("prefer-vector-width", width);
     // Nothing outside calls these, and what is inlined everywhere can go.
-    if (!llvm::is_contained(entries, function.getName()))
+    if (!entries.contains(function.getName())) {
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
+      function.setName(function.getName() + suffix);
+    }
     if (function.getInstructionCount() <= largestInlined)
       continue;
     function.addFnAttr(llvm::Attribute::NoInline);
@@ -261,60 +298,151 @@ translate(ModuleOp module, llvm::TargetMachine &machine,
     if (isGlue(function))
       function.addFnAttr(llvm::Attribute::OptimizeNone);
   }
-  if (finish)
-    finish(*code);
   useRuntimeBuffers(*code);
   return code;
 }
 
+static void apply(const CodeEdit &edit, llvm::Module &code) {
+  if (edit)
+    edit(code);
+}
+
 llvm::Expected<llvm::SmallString<0>>
 mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
-                         const ExecutionOptions &options,
-                         llvm::function_ref<void(llvm::Module &)> finish) {
+                         const ExecutionOptions &options, CodeEdit addInterface,
+                         CodeEdit finish) {
+  llvm::StringSet<> entries = getEntryPoints(module);
+  recordUpdatedArguments(module);
+  if (llvm::Error error = lower(module, {}, options))
+    return std::move(error);
   llvm::LLVMContext context;
-  auto code = translate(module, machine, options, finish, context);
+  auto code = translate(module, machine, options, entries, "", context);
   if (!code)
     return code.takeError();
+  apply(addInterface, **code);
+  apply(finish, **code);
   return compileCode(**code, machine, options.optLevel);
+}
+
+namespace {
+/// Object files of one component: what is left of its module, then kernels.
+class ComponentCode {
+public:
+  ComponentCode(ModuleOp module, const llvm::TargetMachine &machine,
+                const ExecutionOptions &options, const PartCache &cache)
+      : module(module), machine(machine), options(options), cache(cache) {}
+
+  /// Queues the kernels and compiles the rest meanwhile.
+  void compile(const llvm::StringSet<> &entries, llvm::StringRef suffix,
+               bool hideEntries, CodeEdit finish,
+               llvm::ThreadPoolInterface &pool);
+  llvm::Error take(llvm::SmallVector<llvm::SmallString<0>> &done);
+
+private:
+  ModuleOp module;
+  const llvm::TargetMachine &machine;
+  const ExecutionOptions &options;
+  const PartCache &cache;
+  llvm::SmallVector<llvm::SmallString<0>> bitcodes;
+  std::vector<std::optional<llvm::Expected<llvm::SmallString<0>>>> objects;
+};
+} // namespace
+
+void ComponentCode::compile(const llvm::StringSet<> &entries,
+                            llvm::StringRef suffix, bool hideEntries,
+                            CodeEdit finish, llvm::ThreadPoolInterface &pool) {
+  llvm::LLVMContext context;
+  auto code = translate(module, machine, options, entries, suffix, context);
+  if (!code) {
+    objects.emplace_back(code.takeError());
+    return;
+  }
+  apply(finish, **code);
+  if (hideEntries)
+    for (llvm::Function &function : **code)
+      if (!function.isDeclaration() && !function.hasLocalLinkage())
+        function.setVisibility(llvm::GlobalValue::HiddenVisibility);
+  // Bitcode is what takes a module to another thread's context.
+  for (std::unique_ptr<llvm::Module> &part : moveKernelsOut(**code)) {
+    llvm::raw_svector_ostream os(bitcodes.emplace_back());
+    llvm::WriteBitcodeToFile(*part, os);
+  }
+  objects.resize(bitcodes.size() + 1);
+  for (size_t i = 0; i < bitcodes.size(); ++i)
+    pool.async([this, i] {
+      objects[i + 1].emplace(
+          compilePart(bitcodes[i], machine, options.optLevel, cache));
+    });
+  auto own =
+      createTargetMachine(machine.getTargetCPU(),
+                          machine.getTargetFeatureString(), options.optLevel);
+  if (own)
+    objects[0].emplace(compileCode(**code, **own, options.optLevel));
+  else
+    objects[0].emplace(own.takeError());
+}
+
+llvm::Error ComponentCode::take(llvm::SmallVector<llvm::SmallString<0>> &done) {
+  llvm::Error errors = llvm::Error::success();
+  for (auto &object : objects)
+    if (*object)
+      done.push_back(std::move(**object));
+    else
+      errors = llvm::joinErrors(std::move(errors), object->takeError());
+  return errors;
+}
+
+/// The interface of a library as a module of its own.
+static llvm::Expected<llvm::SmallString<0>>
+compileInterface(llvm::TargetMachine &machine, unsigned level,
+                 CodeEdit addInterface, CodeEdit finish) {
+  llvm::LLVMContext context;
+  llvm::Module code("interface", context);
+  code.setTargetTriple(machine.getTargetTriple());
+  code.setDataLayout(machine.createDataLayout());
+  addInterface(code);
+  apply(finish, code);
+  return compileCode(code, machine, level);
 }
 
 llvm::Expected<llvm::SmallVector<llvm::SmallString<0>>>
 mlir::cq::generateObjects(ModuleOp module, llvm::TargetMachine &machine,
                           const ExecutionOptions &options,
-                          const PartCache &cache,
-                          llvm::function_ref<void(llvm::Module &)> finish) {
-  llvm::LLVMContext context;
-  auto code = translate(module, machine, options, finish, context);
-  if (!code)
-    return code.takeError();
-  // Bitcode is what takes a module to another thread's context.
-  llvm::SmallVector<llvm::SmallString<0>> bitcodes;
-  for (std::unique_ptr<llvm::Module> &part : moveKernelsOut(**code)) {
-    llvm::raw_svector_ostream os(bitcodes.emplace_back());
-    llvm::WriteBitcodeToFile(*part, os);
-  }
-  llvm::SmallVector<llvm::Expected<llvm::SmallString<0>>, 0> objects;
-  objects.reserve(bitcodes.size() + 1);
-  for (size_t i = 0; i <= bitcodes.size(); ++i)
-    objects.emplace_back(llvm::SmallString<0>());
+                          const PartCache &cache, CodeEdit addInterface,
+                          CodeEdit finish) {
+  llvm::StringSet<> entries = getEntryPoints(module);
+  recordUpdatedArguments(module);
+  SmallVector<ModuleOp> components = splitIntoComponents(module);
+  if (llvm::Error error = lower(module, components, options))
+    return std::move(error);
+  if (components.empty())
+    components.push_back(module);
+  std::deque<ComponentCode> codes;
+  for (ModuleOp component : components)
+    codes.emplace_back(component, machine, options, cache);
   {
     llvm::DefaultThreadPool pool(llvm::hardware_concurrency());
-    for (auto [i, bitcode] : llvm::enumerate(bitcodes))
-      pool.async([&, i = i, bitcode = bitcode.str()] {
-        objects[i + 1] = compilePart(bitcode, machine, options.optLevel, cache);
+    for (auto [i, code] : llvm::enumerate(codes))
+      pool.async([&, &code = code, i = i] {
+        // Two components may have chosen one name.
+        std::string suffix = i == 0 ? "" : "." + std::to_string(i);
+        code.compile(entries, suffix, bool(addInterface), finish, pool);
       });
-    objects[0] = compileCode(**code, machine, options.optLevel);
     pool.wait();
   }
   llvm::SmallVector<llvm::SmallString<0>> done;
   llvm::Error errors = llvm::Error::success();
-  for (auto &object : objects)
-    if (object)
-      done.push_back(std::move(*object));
-    else
-      errors = llvm::joinErrors(std::move(errors), object.takeError());
+  for (ComponentCode &code : codes)
+    errors = llvm::joinErrors(std::move(errors), code.take(done));
   if (errors)
     return std::move(errors);
+  if (addInterface) {
+    auto object =
+        compileInterface(machine, options.optLevel, addInterface, finish);
+    if (!object)
+      return object.takeError();
+    done.push_back(std::move(*object));
+  }
   return done;
 }
 

@@ -15,6 +15,7 @@
 namespace llvm {
 class Module;
 class TargetMachine;
+struct CachePruningPolicy;
 } // namespace llvm
 
 namespace mlir::cq {
@@ -33,12 +34,23 @@ createTargetMachine(llvm::StringRef cpu, llvm::StringRef features,
 /// Leaves of `module` what is to be compiled.
 llvm::Error prepareModule(ModuleOp module, const ExecutionOptions &options);
 
+/// Changes LLVM IR before it is optimized, in any thread.
+using CodeEdit = llvm::function_ref<void(llvm::Module &)>;
+
 /// Object code of `module`, which the pipeline turns into the LLVM dialect
-/// first. `finish` changes the LLVM IR before it is optimized.
+/// first; `addInterface`, then `finish` change it.
 llvm::Expected<llvm::SmallString<0>>
 generateObject(ModuleOp module, llvm::TargetMachine &machine,
-               const ExecutionOptions &options,
-               llvm::function_ref<void(llvm::Module &)> finish = nullptr);
+               const ExecutionOptions &options, CodeEdit addInterface = nullptr,
+               CodeEdit finish = nullptr);
+
+/// The compiler and the CPU that it compiles for: part of the keys of a cache.
+std::string describeCompiler(const llvm::TargetMachine &machine,
+                             const ExecutionOptions &options);
+
+/// Of `options`, or the environment.
+llvm::Expected<llvm::CachePruningPolicy>
+cachePolicy(const ExecutionOptions &options);
 
 /// Where kernels are kept. `compiler` says which compiler for which CPU they
 /// are from; without a cache all are made anew.
@@ -47,12 +59,15 @@ struct PartCache {
   std::string compiler;
 };
 
-/// The same as several object files: the module without its large kernels, and
-/// each of those (KernelParts.h), on all threads.
+/// The same as several object files, on all threads: each component of the
+/// module (Components.h) without its large kernels, and each of those
+/// (KernelParts.h). With `addInterface` a last one, which it writes and which
+/// is to be linked with the others: nothing else sees their functions. `finish`
+/// changes all but kernels that the cache has.
 llvm::Expected<llvm::SmallVector<llvm::SmallString<0>>>
 generateObjects(ModuleOp module, llvm::TargetMachine &machine,
                 const ExecutionOptions &options, const PartCache &cache,
-                llvm::function_ref<void(llvm::Module &)> finish = nullptr);
+                CodeEdit addInterface = nullptr, CodeEdit finish = nullptr);
 
 /// One file of several objects.
 llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>

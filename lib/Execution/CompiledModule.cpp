@@ -24,7 +24,6 @@
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Object/Archive.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Process.h"
 #include "llvm/Target/TargetMachine.h"
 
 using namespace mlir;
@@ -108,16 +107,6 @@ llvm::Expected<void *> CompiledModule::lookup(llvm::StringRef name) const {
 // Compiling
 //===----------------------------------------------------------------------===//
 
-/// The compiler and the CPU that it compiles for.
-static std::string describeCompiler(const llvm::TargetMachine &machine,
-                                    const ExecutionOptions &options) {
-  std::string text = describeCompiler();
-  llvm::raw_string_ostream os(text);
-  os << ' ' << machine.getTargetTriple().str() << ' ' << machine.getTargetCPU()
-     << ' ' << machine.getTargetFeatureString() << " O" << options.optLevel;
-  return text;
-}
-
 /// Everything but the source and the compiler that code depends on.
 static std::string describeOptions(const ExecutionOptions &options) {
   std::string text;
@@ -172,11 +161,7 @@ static llvm::Error compileInto(
   auto machine = createTargetMachine(options);
   if (!machine)
     return machine.takeError();
-  std::string policyText = options.cachePolicy;
-  if (policyText.empty())
-    policyText =
-        llvm::sys::Process::GetEnv("CQ_CACHE_POLICY").value_or(std::string());
-  auto policy = ObjectCache::parsePolicy(policyText);
+  auto policy = cachePolicy(options);
   if (!policy)
     return policy.takeError();
   ObjectCache cache(options.cacheDir, *policy);

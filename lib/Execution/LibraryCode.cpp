@@ -90,11 +90,21 @@ static llvm::GlobalVariable *addTable(llvm::Module &module,
                                       const LanguageFunctions &functions,
                                       const WeightsMap &weights) {
   TableBuilder b(module);
+  // Functions of this module, or of objects linked with it.
+  auto entry = [&](const FunctionInfo *function) -> llvm::Constant * {
+    if (llvm::Function *known = module.getFunction(function->entryPoint))
+      return known;
+    auto *declared = llvm::Function::Create(
+        llvm::FunctionType::get(llvm::Type::getVoidTy(module.getContext()),
+                                false),
+        llvm::GlobalValue::ExternalLinkage, function->entryPoint, module);
+    declared->setVisibility(llvm::GlobalValue::HiddenVisibility);
+    return declared;
+  };
   llvm::SmallVector<llvm::Constant *> chunks;
   for (const ChunkFunctions &chunk : functions.chunks)
     chunks.push_back(b.structure(
-        {b.number(chunk.tokens), module.getFunction(chunk.forward->entryPoint),
-         module.getFunction(chunk.logits->entryPoint)}));
+        {b.number(chunk.tokens), entry(chunk.forward), entry(chunk.logits)}));
   const SessionShape &shape = functions.shape;
   llvm::Constant *fields[] = {
       b.number(CQ_MODEL_CODE_VERSION),

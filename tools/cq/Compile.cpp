@@ -60,6 +60,12 @@ static cl::opt<bool> noFuse("no-fuse",
                                      "results are the same)"),
                             cl::sub(command), cl::cat(options));
 
+static cl::opt<bool>
+    noCache("no-cache",
+            cl::desc("Compile all kernels anew, and keep none in the cache "
+                     "(docs/Compile.md)"),
+            cl::sub(command), cl::cat(options));
+
 static cl::opt<std::string>
     target("target", cl::init("cpu"), cl::value_desc("cpu|nvptx"),
            cl::desc("cpu: a library of the model; nvptx: kernels alone"),
@@ -81,6 +87,7 @@ static llvm::Error run() {
   library.targetCPU = targetCPU;
   library.activation = activation;
   library.fuse = !noFuse;
+  library.useCache = !noCache;
   auto start = std::chrono::steady_clock::now();
   auto compiled = compileLibrary(input, library);
   if (!compiled)

@@ -27,6 +27,8 @@ struct LibraryOptions {
   /// Of packed products: "int8", "f32"; empty = as the plan wrote them.
   std::string activation;
   bool fuse = true; ///< launches put together; results are the same
+  /// Kernels of a shared library come from the cache of `cq run` and go there.
+  bool useCache = true;
 };
 
 struct CompiledLibrary {
