@@ -45,10 +45,7 @@ int64_t mlir::cq::x86::unpackedColumns(int64_t k, int64_t tokens) {
   return pieces == 1 ? k : llvm::alignTo((k + pieces - 1) / pieces, 128);
 }
 
-// While a piece meets many tokens, there is time to get the next one.
-int64_t mlir::cq::x86::columnsFetchedAhead(int64_t k, int64_t tokens) {
-  return tokens <= 16 ? 0 : unpackedColumns(k, tokens);
-}
+bool mlir::cq::x86::fetchesNextPiece(int64_t tokens) { return tokens > 16; }
 
 // Three bits and less, two quads at a time: in longer code LLVM adds products
 // to each other first, and spills.

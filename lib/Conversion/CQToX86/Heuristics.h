@@ -45,8 +45,9 @@ bool unpacksPanels(ISA isa, ActivationMode mode, LayoutKind layout,
 /// Columns of a panel that are unpacked at a time: a multiple of 128, or all.
 int64_t unpackedColumns(int64_t k, int64_t tokens);
 
-/// Where unpacking fetches codes into L1: 0 for bytesFetchedAhead().
-int64_t columnsFetchedAhead(int64_t k, int64_t tokens);
+/// Whether unpacking a piece fetches the whole next one, rather than
+/// bytesFetchedAhead().
+bool fetchesNextPiece(int64_t tokens);
 
 /// Columns whose products an int16 has to hold for a loop to carry sums of
 /// pairs; sums of fewer are widened in straight-line code.

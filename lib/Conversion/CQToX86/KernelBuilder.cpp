@@ -11,6 +11,7 @@
 #include "PairOffsets.h"
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Conversion/CQToX86/Kernels.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
@@ -240,9 +241,8 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
   int64_t k = spec.weight.k, columns = unpackedColumns(k, spec.m);
   int64_t most = maxTokensPerTile(spec.isa, spec.mode, layout, true);
   bool oneTile = spec.m <= most;
-  auto reader =
-      WeightReader::createUnpacked(e, spec.weight, segment, spec.isa, args,
-                                   columns, columnsFetchedAhead(k, spec.m));
+  auto reader = WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
+                                             args, columns);
   auto tileOf = [&](int64_t tokens) {
     return MicroTile(
         e, spec, args, *reader,
@@ -299,8 +299,18 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
       begins->compute(first, e.index(count), begin, blockEnd);
     e.loop(lower, upper, 1, [&](Value panel) {
       reader->setPanel(panel);
+      // While a piece meets many tokens, there is time to get the next one.
+      auto unpack = [&](Value column, Value to) {
+        if (!fetchesNextPiece(spec.m))
+          return reader->unpack(column, to);
+        Value last =
+            arith::CmpIOp::create(e, arith::CmpIPredicate::sge, to, blockEnd);
+        reader->unpack(
+            column, to,
+            arith::SelectOp::create(e, last, e.add(begin, k), to).getResult());
+      };
       if (columns == k) {
-        reader->unpack(begin, blockEnd);
+        unpack(begin, blockEnd);
         forTiles([&](MicroTile &tile, Value token) {
           tile.store(e.add(first, token),
                      multiply(tile, token, begin, blockEnd, tile.zeroSums()));
@@ -315,7 +325,7 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
       });
       e.loop(begin, blockEnd, columns, [&](Value column) {
         Value pieceEnd = e.min(e.add(column, columns), blockEnd);
-        reader->unpack(column, pieceEnd);
+        unpack(column, pieceEnd);
         forTiles([&](MicroTile &tile, Value token) {
           tile.keepSums(waiting, token,
                         multiply(tile, token, column, pieceEnd,

@@ -86,7 +86,7 @@ public:
   }
 
   void fetchAhead(Value column, int64_t offset) override {
-    fetchUnit(unit(), column, offset, bytesFetchedAhead());
+    fetchUnit(unit(), column, offset);
   }
 
 protected:
@@ -105,10 +105,12 @@ protected:
   }
   /// Codes lie in the order in which they are read, panel after panel, so what
   /// is read soon is a fixed number of bytes away.
-  void fetchUnit(const PanelUnit &stored, Value column, int64_t offset,
-                 int64_t bytes) {
-    Value at =
-        e.add(codeAt(stored, column), offset * bytesPerColumn(stored) + bytes);
+  void fetchUnit(const PanelUnit &stored, Value column, int64_t offset) {
+    fetchUnit(stored,
+              e.add(codeAt(stored, column),
+                    offset * bytesPerColumn(stored) + bytesFetchedAhead()));
+  }
+  void fetchUnit(const PanelUnit &stored, Value at) {
     for (unsigned v = 0; v < stored.vectors; ++v)
       memref::PrefetchOp::create(e, args.codes, e.add(at, 64 * int64_t(v)),
                                  /*isWrite=*/false, /*localityHint=*/3,
@@ -125,10 +127,12 @@ public:
         e.loadVector(args.zeros, scaleIndex(group, lane), isa.lanes()));
   }
 
-private:
+protected:
   Value scaleIndex(Value group, Value lane) {
     return e.add(e.add(scaleBase, e.mul(group, strides.group)), lane);
   }
+
+private:
   Value codeBase, scaleBase;
 };
 
@@ -137,10 +141,9 @@ private:
 class UnpackedReader : public PanelReader {
 public:
   UnpackedReader(Emitter &e, const WeightSpec &spec, const Segment &segment,
-                 ISA isa, const KernelArgs &args, int64_t columns,
-                 int64_t ahead)
+                 ISA isa, const KernelArgs &args, int64_t columns)
       : PanelReader(e, spec, segment, isa, args),
-        stored(PanelUnit::get(segment.bits)), ahead(ahead) {
+        stored(PanelUnit::get(segment.bits)) {
     columns = llvm::alignTo(columns, stored.columns());
     scratch = memref::AllocaOp::create(
         e, MemRefType::get({16 * columns}, e.getI8Type()),
@@ -148,15 +151,25 @@ public:
     unitTable = &PanelUnit::get(8);
   }
 
-  void unpack(Value column, Value end) override {
+  void unpack(Value column, Value end, Value next) override {
     first = column;
     SmallVector<Field> fields =
         planFields(stored, segmentScheme.maxCode(), isa, /*inPlace=*/false);
     e.loop(column, end, stored.columns(), [&](Value unitColumn) {
       for (unsigned lane = 0; lane < 16; lane += isa.lanes())
         unpackUnit(fields, unitColumn, e.index(lane));
-      fetchUnit(stored, unitColumn, 0,
-                ahead ? ahead * bytesPerColumn(stored) : bytesFetchedAhead());
+      if (!next)
+        return fetchUnit(stored, unitColumn, 0);
+      fetchUnit(stored, codeAt(stored, e.add(next, e.sub(unitColumn, column))));
+    });
+    if (!next || spec.scheme.group == 0)
+      return;
+    int64_t line = 64 / (2 * kRows) * spec.scheme.group;
+    e.loop(next, e.add(next, e.sub(end, column)), line, [&](Value soon) {
+      memref::PrefetchOp::create(
+          e, args.scales,
+          scaleIndex(e.udiv(soon, spec.scheme.group), e.index(0)),
+          /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
     });
   }
 
@@ -180,8 +193,8 @@ private:
               e.add(place(column, lane), 64 * int64_t(field.quad)));
   }
 
+  static constexpr int64_t kRows = 16;
   const PanelUnit &stored;
-  int64_t ahead;
   Value scratch, first;
 };
 
@@ -267,9 +280,9 @@ WeightReader::create(Emitter &e, const WeightSpec &spec, const Segment &segment,
   return std::make_unique<PanelReader>(e, spec, segment, isa, args);
 }
 
-std::unique_ptr<WeightReader> WeightReader::createUnpacked(
-    Emitter &e, const WeightSpec &spec, const Segment &segment, ISA isa,
-    const KernelArgs &args, int64_t columns, int64_t ahead) {
-  return std::make_unique<UnpackedReader>(e, spec, segment, isa, args, columns,
-                                          ahead);
+std::unique_ptr<WeightReader>
+WeightReader::createUnpacked(Emitter &e, const WeightSpec &spec,
+                             const Segment &segment, ISA isa,
+                             const KernelArgs &args, int64_t columns) {
+  return std::make_unique<UnpackedReader>(e, spec, segment, isa, args, columns);
 }

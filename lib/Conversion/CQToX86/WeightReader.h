@@ -51,19 +51,19 @@ public:
                                               const Segment &segment, ISA isa,
                                               const KernelArgs &args);
   /// The same, but codes are read from scratch memory of `columns` columns,
-  /// into which `unpack` puts them, one byte each; it fetches the codes that
-  /// come `ahead` columns later, or bytesFetchedAhead() where that is 0.
+  /// into which `unpack` puts them, one byte each.
   static std::unique_ptr<WeightReader>
   createUnpacked(Emitter &e, const WeightSpec &spec, const Segment &segment,
-                 ISA isa, const KernelArgs &args, int64_t columns,
-                 int64_t ahead);
+                 ISA isa, const KernelArgs &args, int64_t columns);
   virtual ~WeightReader() = default;
 
   /// Moves to a panel, counted from the segment's first.
   virtual void setPanel(Value panel);
   /// Unpacks the columns [column, end) of the panel, from now on the only ones
-  /// that can be read.
-  virtual void unpack(Value column, Value end) {}
+  /// that can be read. Asks for the codes and scales from column `next` on,
+  /// which may be one of the next panel (≥ K), or without it for the codes
+  /// bytesFetchedAhead() behind.
+  virtual void unpack(Value column, Value end, Value next = nullptr) {}
   /// Called once before the vectors of columns [column, column + length).
   virtual void prepare(Value column, int64_t length) {}
   /// Vector `vector` of the unit at `offset` columns from the prepared
