@@ -303,11 +303,11 @@ TEST_P(MatmulKernel, BlocksOfColumnsEqualReference) {
   unsigned turn = 0;
   for (Grid grid : {Grid::Symmetric, Grid::Affine, Grid::HalfStep})
     for (int64_t group : {64, 128, 0}) {
-      if (++turn % 4 != 0 && GetParam().emulated)
+      if (++turn % 2 == 0 || (GetParam().emulated && turn != 5))
         continue;
       Scheme scheme{3, group, grid};
       Layout layout = WideRows{16, 4}.layout(LayoutKind::Panel16, 37, 3);
-      layout.permuted = turn % 2 == 0;
+      layout.permuted = turn % 4 == 1;
       int64_t k = group == 0 ? 4228 : 4448;
       MatmulCase c;
       c.weight = makeWeight(37, k, scheme, layout, cherriesOf(turn, k), turn);
