@@ -9,6 +9,7 @@
 #include "Heuristics.h"
 #include "PairOffsets.h"
 #include "cq/Conversion/CQToX86/Kernels.h"
+#include "llvm/ADT/SmallSet.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
 
@@ -22,8 +23,8 @@ int64_t mlir::cq::x86::maxTokensPerTile(ISA isa, ActivationMode mode,
     return 4;
   // Sixteen rows times four: two loads of weights and four broadcasts for
   // eight products.
-  if (unpacked && isa.numRegisters() == 16)
-    return 4;
+  if (unpacked)
+    return isa.numRegisters() == 16 ? 4 : 16;
   return 8;
 }
 
@@ -73,6 +74,23 @@ int64_t mlir::cq::x86::columnsPerBlock(int64_t k, int64_t tokens) {
   return std::min(k, std::max<int64_t>(most / piece, 1) * piece);
 }
 
+/// A vpdpbusd has to wait 4 or 5 cycles for its sum, and a core starts one
+/// (Zen 4) or two (Cascade Lake) a cycle. Few tokens wait for memory, and mask
+/// codes meanwhile: 8 sums are enough for them. No more than half of the
+/// registers, the others are for codes, masks and the groups' float sums.
+static unsigned independentChains(ISA isa, const TilePlan &plan,
+                                  const PanelUnit &unit) {
+  llvm::SmallSet<unsigned, 8> classes;
+  for (const PanelQuad &quad : unit.quads)
+    classes.insert(plan.inPlace ? quad.shiftClass : 0);
+  unsigned sums = static_cast<unsigned>(plan.tokens * plan.rows / isa.lanes() *
+                                        classes.size());
+  unsigned enough = plan.tokens < 4 ? 8 : 10, chains = 1;
+  while (sums * chains < enough && 4 * sums * chains <= isa.numRegisters())
+    chains *= 2;
+  return chains;
+}
+
 TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
                                  LayoutKind layout, bool unpacked,
                                  const PanelUnit &unit, int64_t k,
@@ -88,7 +106,8 @@ TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
           : 16;
   // A shift per quad is cheaper than an accumulator per token and shift class.
   plan.inPlace = isa.hasDotProduct() && tokens <= 2 && !unpacked;
-  plan.chains = isa.hasDotProduct() && tokens == 1 && !unpacked ? 2 : 1;
+  if (isa.hasDotProduct() && !unpacked && mode == ActivationMode::Int8)
+    plan.chains = independentChains(isa, plan, unit);
   if (unpacked) {
     plan.columnsPerStep = std::min<int64_t>(32, k & -k);
     return plan;

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelHarness.h"
+#include "KernelRecorder.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -26,6 +27,7 @@
 #include <sys/mman.h>
 
 using namespace mlir;
+using namespace mlir::cq::x86;
 using namespace mlir::cq::x86::test;
 
 static constexpr int64_t kPage = 4096;
@@ -69,7 +71,10 @@ KernelHarness::KernelHarness() {
                   vector::VectorDialect>();
   owned = ModuleOp::create(UnknownLoc::get(&ctx));
 }
-KernelHarness::~KernelHarness() = default;
+KernelHarness::~KernelHarness() {
+  if (KernelRecorder *recorder = KernelRecorder::get())
+    recorder->finish();
+}
 
 OpBuilder KernelHarness::builder() {
   return OpBuilder::atBlockEnd(owned->getBody());
@@ -80,6 +85,9 @@ bool KernelHarness::compile() {
     func->setAttr("llvm.emit_c_interface", UnitAttr::get(&ctx));
   if (failed(verify(*owned)))
     return false;
+  KernelRecorder *recorder = KernelRecorder::get();
+  if (recorder)
+    recorder->describe(*owned);
   PassManager pm(&ctx);
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
@@ -91,6 +99,8 @@ bool KernelHarness::compile() {
   pm.addPass(createReconcileUnrealizedCastsPass());
   if (failed(pm.run(*owned)))
     return false;
+  if (recorder)
+    return recorder->compile(*owned);
   auto fail = [](llvm::Error error) {
     llvm::errs() << llvm::toString(std::move(error)) << '\n';
     return false;
@@ -146,8 +156,25 @@ KernelHarness::bind(llvm::StringRef kernel, llvm::ArrayRef<Argument> memrefs) {
 bool KernelHarness::call(llvm::StringRef kernel,
                          llvm::ArrayRef<Argument> memrefs, int64_t begin,
                          int64_t end) {
+  called.assign(memrefs.begin(), memrefs.end());
+  if (KernelRecorder *recorder = KernelRecorder::get()) {
+    recorder->call(kernel, memrefs, begin, end);
+    return true;
+  }
   auto bound = bind(kernel, memrefs);
   if (bound)
     bound(begin, end);
   return static_cast<bool>(bound);
+}
+
+bool KernelHarness::holds(size_t memref, const void *bytes, int64_t size) {
+  if (KernelRecorder *recorder = KernelRecorder::get()) {
+    recorder->expect(memref, bytes, size);
+    return true;
+  }
+  return std::memcmp(called[memref].data, bytes, size) == 0;
+}
+
+bool KernelHarness::canRun(ISA isa) {
+  return isa.runsOnHost() || (KernelRecorder::get() && !isa.emulated);
 }

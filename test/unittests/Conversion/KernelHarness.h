@@ -57,6 +57,11 @@ public:
   };
   bool call(llvm::StringRef kernel, llvm::ArrayRef<Argument> memrefs,
             int64_t begin, int64_t end);
+  /// Whether a memref of the last kernel called holds these bytes now. A test
+  /// that asks this can be recorded for another CPU (KernelRecorder.h).
+  bool holds(size_t memref, const void *bytes, int64_t size);
+  /// Whether this machine executes the level, or it is recorded.
+  static bool canRun(ISA isa);
 
   /// The kernel bound to its memrefs: calls without look-up or marshalling.
   /// Threads may share it. Null with a message on stderr if there is none of
@@ -68,6 +73,7 @@ private:
   MLIRContext ctx;
   OwningOpRef<ModuleOp> owned;
   std::unique_ptr<ExecutionEngine> engine;
+  llvm::SmallVector<Argument> called;
 };
 
 } // namespace mlir::cq::x86::test

@@ -43,9 +43,24 @@ void addKernels(OpBuilder &builder, MatmulCase &c, size_t number,
         types.x);
 }
 
-/// Runs a kernel in two ranges of panels, as the thread pool does.
-std::vector<float> runKernel(KernelHarness &harness, MatmulCase &c,
-                             const std::vector<float> &x) {
+/// x by columns (transposedType); tokens past the last repeat it, columns past
+/// the last block with cherries are not a number.
+std::vector<float> columnsOf(const std::vector<float> &x, int64_t m, int64_t k,
+                             ArrayRef<int64_t> shape) {
+  std::vector<float> result(shape[0] * shape[1] * shape[2]);
+  std::memset(result.data(), 0xFF, 4 * result.size());
+  for (int64_t token = 0; token < shape[0] * shape[2]; ++token)
+    for (int64_t column = 0; column < std::min(k, shape[1]); ++column)
+      result[(token / shape[2] * shape[1] + column) * shape[2] +
+             token % shape[2]] = x[std::min(token, m - 1) * k + column];
+  return result;
+}
+
+/// Runs a kernel in two ranges of panels, as the thread pool does. Its results
+/// are compared where there is something to compare them with.
+void runKernel(KernelHarness &harness, MatmulCase &c,
+               const std::vector<float> &x,
+               const std::vector<float> *want = nullptr) {
   const WeightSpec &w = c.spec.weight;
   int64_t m = c.tokens, group = activationGroup(w.scheme);
   QuantizedActivations q = quantizeActivations(x.data(), m, w.k, group);
@@ -66,6 +81,10 @@ std::vector<float> runKernel(KernelHarness &harness, MatmulCase &c,
         to{columns->as<void>(), {shape[0], shape[1], shape[2]}};
     EXPECT_TRUE(
         harness.call(c.name + "_columns", {from, to}, 0, transposeTasks(w.k)));
+    std::vector<float> transposed = columnsOf(x, m, w.k, shape);
+    EXPECT_TRUE(harness.holds(1, transposed.data(), columns->size()));
+    // Where kernels are recorded, none has written them.
+    std::memcpy(columns->as<void>(), transposed.data(), columns->size());
     arguments.push_back(to);
   } else if (c.spec.needsFloatActivations()) {
     arguments.push_back({xs.as<void>(), {m, w.k}});
@@ -80,18 +99,15 @@ std::vector<float> runKernel(KernelHarness &harness, MatmulCase &c,
   int64_t panels = w.numPanels(), half = panels / 2;
   EXPECT_TRUE(harness.call(c.name, arguments, half, panels));
   EXPECT_TRUE(harness.call(c.name, arguments, 0, half));
-  return std::vector<float>(y.as<float>(), y.as<float>() + m * w.n);
-}
-
-void expectEqual(const std::vector<float> &got, const std::vector<float> &want,
-                 const MatmulCase &c) {
-  if (std::memcmp(got.data(), want.data(), 4 * want.size()) == 0)
+  if (!want ||
+      harness.holds(arguments.size() - 1, want->data(), 4 * want->size()))
     return;
-  int64_t n = c.spec.weight.n;
-  for (size_t i = 0; i < want.size(); ++i)
-    if (std::memcmp(&got[i], &want[i], 4) != 0) {
-      ADD_FAILURE() << c.name << ": token " << i / n << ", row " << i % n
-                    << ": got " << got[i] << ", the reference is " << want[i];
+  const float *got = y.as<float>();
+  for (size_t i = 0; i < want->size(); ++i)
+    if (std::memcmp(&got[i], &(*want)[i], 4) != 0) {
+      ADD_FAILURE() << c.name << ": token " << i / w.n << ", row " << i % w.n
+                    << ": got " << got[i] << ", the reference is "
+                    << (*want)[i];
       return;
     }
 }
@@ -118,7 +134,7 @@ void checkAll(std::vector<MatmulCase> &cases) {
       std::vector<float> want(c.tokens * w.n);
       referenceGemm(x.data(), c.tokens, c.weight.quantized,
                     c.weight.positions(), c.spec.mode, want.data());
-      expectEqual(runKernel(harness, c, x), want, c);
+      runKernel(harness, c, x, &want);
     }
   }
 }
@@ -138,7 +154,7 @@ MatmulCase makeCase(ISA isa, const Scheme &scheme, ActivationMode mode,
 class MatmulKernel : public testing::TestWithParam<ISA> {
 protected:
   void SetUp() override {
-    if (!GetParam().runsOnHost())
+    if (!KernelHarness::canRun(GetParam()))
       GTEST_SKIP() << "this CPU has no " << GetParam().str();
   }
 };
@@ -230,7 +246,7 @@ TEST_P(MatmulKernel, DamagedCherryColumnsStayInside) {
     addKernels(builder, c, i);
   ASSERT_TRUE(harness.compile());
   for (MatmulCase &c : cases)
-    EXPECT_EQ(runKernel(harness, c, std::vector<float>(400, 1.0f)).size(), 17u);
+    runKernel(harness, c, std::vector<float>(400, 1.0f));
 }
 
 /// Rows in segments, each with a ragged end in linear planes.
@@ -365,7 +381,7 @@ TEST_P(MatmulKernel, DamagedRowOrdersStayInside) {
     addKernels(builder, c, i);
   ASSERT_TRUE(harness.compile());
   for (MatmulCase &c : cases)
-    EXPECT_EQ(runKernel(harness, c, std::vector<float>(512, 1.0f)).size(), 66u);
+    runKernel(harness, c, std::vector<float>(512, 1.0f));
 }
 
 /// The largest and the smallest codes against the largest activations: where
@@ -398,7 +414,7 @@ TEST_P(MatmulKernel, ExtremeCodesDoNotSaturate) {
       std::vector<float> want(c.tokens * c.spec.weight.n);
       referenceGemm(x.data(), c.tokens, c.weight.quantized, nullptr,
                     c.spec.mode, want.data());
-      expectEqual(runKernel(harness, c, x), want, c);
+      runKernel(harness, c, x, &want);
     }
 }
 
