@@ -10,7 +10,7 @@ import lit.util
 config.name = "CQ"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".test", ".c", ".py"]
-config.excludes = ["lit.cfg.py", "lit.site.cfg.py", "Inputs", "unittests", "fuzz", "CMakeLists.txt"]
+config.excludes = ["emulated-cpu", "lit.cfg.py", "lit.site.cfg.py", "Inputs", "unittests", "fuzz", "CMakeLists.txt"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.cq_obj_root, "test")
 
