@@ -7,7 +7,9 @@
 //===----------------------------------------------------------------------===//
 
 // For x · Wᵀ with few rows of x, and Q · Kᵀ: rows of both operands are read
-// where they lie, nothing is packed, sums stay in registers until K ends.
+// where they lie, nothing is packed, sums stay in registers until K ends. Tasks
+// take the batches (heads) of some columns before the next columns: a cache has
+// the keys of a token's heads side by side.
 //
 //===----------------------------------------------------------------------===//
 
@@ -42,14 +44,14 @@ func::FuncOp mlir::cq::getDotKernel(ModuleOp module, unsigned lanes,
 
   Value c0 = k.index(0), c1 = k.index(1), step = k.index(lanes);
   Value m = k.dim(out, 2), n = k.dim(out, 3), depth = k.dim(lhs, 3);
-  Value batches = k.dim(out, 1), tiles = k.ceilDiv(n, columns);
+  Value batches = k.dim(out, 1), allBatches = k.mul(k.dim(out, 0), batches);
   Value lastRow = k.sub(m, c1), lastColumn = k.sub(n, c1);
   Value block = k.index(unroll * lanes);
   Value whole = k.sub(depth, k.rem(depth, block));
 
   k.loop(begin, end, c1, [&](Value task) {
-    Value batch = k.div(task, tiles);
-    Value n0 = k.mul(k.rem(task, tiles), k.index(columns));
+    Value batch = k.rem(task, allBatches);
+    Value n0 = k.mul(k.div(task, allBatches), k.index(columns));
     Value b0 = k.div(batch, batches), b1 = k.rem(batch, batches);
     // Rows of a key cache lie a stride apart that hardware does not foresee:
     // the first cache lines of those two tiles ahead, as much as a head has.

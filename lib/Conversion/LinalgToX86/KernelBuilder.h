@@ -65,6 +65,7 @@ public:
   Value div(Value x, Value y) { return arith::DivUIOp::create(b, x, y); }
   Value rem(Value x, Value y) { return arith::RemUIOp::create(b, x, y); }
   Value min(Value x, Value y) { return arith::MinUIOp::create(b, x, y); }
+  Value max(Value x, Value y) { return arith::MaxUIOp::create(b, x, y); }
   Value ceilDiv(Value x, int64_t y) {
     return div(add(x, index(y - 1)), index(y));
   }
@@ -72,6 +73,14 @@ public:
     return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, x, y);
   }
   Value both(Value x, Value y) { return arith::AndIOp::create(b, x, y); }
+  Value isFalse(Value x) {
+    return arith::CmpIOp::create(
+        b, arith::CmpIPredicate::eq, x,
+        arith::ConstantOp::create(b, b.getBoolAttr(false)));
+  }
+  Value select(Value condition, Value x, Value y) {
+    return arith::SelectOp::create(b, condition, x, y);
+  }
   Value either(Value x, Value y) { return arith::OrIOp::create(b, x, y); }
   Value dim(Value memref, int64_t d) {
     return memref::DimOp::create(b, memref, d);

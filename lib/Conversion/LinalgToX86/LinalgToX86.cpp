@@ -64,7 +64,7 @@ struct ConvertLinalgToX86Pass
     SmallVector<linalg::LinalgOp> rest;
     module.walk([&](linalg::LinalgOp op) { rest.push_back(op); });
     for (linalg::LinalgOp op : rest) {
-      if (failed(lowerToLoops(rewriter, op))) {
+      if (failed(lowerToLoops(rewriter, op, vectorBits / 32))) {
         op->emitError("has no loops: not on buffers?");
         return signalPassFailure();
       }

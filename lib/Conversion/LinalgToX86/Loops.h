@@ -16,8 +16,10 @@ namespace mlir::cq {
 /// Replaces `op` (on buffers) by scf.for loops. When the innermost loop is a
 /// reduction, all reductions are moved inside and carry their sums in
 /// registers, with `reassoc` on the combining operations, so that LLVM
-/// vectorizes them; other ops keep the order of their loops.
-LogicalResult lowerToLoops(RewriterBase &rewriter, linalg::LinalgOp op);
+/// vectorizes them; other ops keep the order of their loops. Maxima of
+/// contiguous rows, which LLVM leaves scalar, are vectors of `lanes` f32.
+LogicalResult lowerToLoops(RewriterBase &rewriter, linalg::LinalgOp op,
+                           unsigned lanes);
 
 } // namespace mlir::cq
 

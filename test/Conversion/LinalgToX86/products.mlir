@@ -80,6 +80,41 @@ func.func @loops(%x: memref<2x8xf64>, %w: memref<16x8xf64>, %y: memref<2x16xf64>
   return
 }
 
+// Maxima of rows are vectors: four of a register, the last ones masked.
+// CHECK-LABEL: @maxima
+// CHECK: scf.for {{.*}} iter_args({{.*}}) -> (vector<32xf32>)
+// CHECK: arith.maxnumf {{.*}} : vector<32xf32>
+// CHECK: vector.maskedload {{.*}} vector<32xf32>
+// CHECK: vector.reduction <maxnumf>
+func.func @maxima(%x: memref<3x?xf32>, %y: memref<3xf32>) {
+  linalg.generic {
+    indexing_maps = [affine_map<(i, k) -> (i, k)>, affine_map<(i, k) -> (i)>],
+    iterator_types = ["parallel", "reduction"]}
+    ins(%x : memref<3x?xf32>) outs(%y : memref<3xf32>) {
+  ^bb0(%a: f32, %most: f32):
+    %r = arith.maxnumf %most, %a : f32
+    linalg.yield %r : f32
+  }
+  return
+}
+
+// Not along rows: loops.
+// CHECK-LABEL: @maxima_of_columns
+// CHECK-NOT: vector
+// CHECK: arith.maxnumf {{.*}} : f32
+// CHECK: return
+func.func @maxima_of_columns(%x: memref<8x3xf32>, %y: memref<3xf32>) {
+  linalg.generic {
+    indexing_maps = [affine_map<(i, k) -> (k, i)>, affine_map<(i, k) -> (i)>],
+    iterator_types = ["parallel", "reduction"]}
+    ins(%x : memref<8x3xf32>) outs(%y : memref<3xf32>) {
+  ^bb0(%a: f32, %most: f32):
+    %r = arith.maxnumf %most, %a : f32
+    linalg.yield %r : f32
+  }
+  return
+}
+
 // One kernel a family, never inlined, shared by all products of the module.
 // CHECK-COUNT-1: func.func private @cq_f32_dot_1({{.*}}passthrough = ["noinline"]
 // CHECK-NOT: func.func private @cq_f32_dot_1
