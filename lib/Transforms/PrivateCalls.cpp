@@ -27,10 +27,13 @@ PrivateCalls mlir::cq::getPrivateCalls(ModuleOp module) {
     auto found = functions.find(use.getSymbolRef().getRootReference());
     if (found == functions.end())
       continue;
-    if (auto call = dyn_cast<func::CallOp>(use.getUser()))
+    if (auto call = dyn_cast<func::CallOp>(use.getUser())) {
       callsOf[found->second].push_back(call);
-    else
-      callsOf.erase(found->second); // its address is taken
+    } else {
+      // Its address is taken: calls seen later must not bring it back.
+      callsOf.erase(found->second);
+      functions.erase(found);
+    }
   }
   return callsOf;
 }

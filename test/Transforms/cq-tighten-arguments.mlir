@@ -52,3 +52,19 @@ func.func @root(%x: memref<8xf32>, %y: memref<4x8xf32>) -> ((!any) -> ()) {
   %f = constant @addressed : (!any) -> ()
   return %f : (!any) -> ()
 }
+
+// -----
+
+// The same where the address is taken before the call.
+
+!any = memref<8xf32, strided<[1], offset: ?>>
+
+// CHECK-LABEL: func.func private @addressed_first(%arg0: memref<8xf32, strided<[1], offset: ?>>)
+func.func private @addressed_first(%x: !any) { return }
+
+func.func @root(%x: memref<8xf32>) -> ((!any) -> ()) {
+  %cast = memref.cast %x : memref<8xf32> to !any
+  %f = constant @addressed_first : (!any) -> ()
+  call @addressed_first(%cast) : (!any) -> ()
+  return %f : (!any) -> ()
+}
