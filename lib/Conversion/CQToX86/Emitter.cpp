@@ -83,6 +83,10 @@ Value Emitter::loadVector(Value memref, ValueRange indices, int64_t lanes) {
   Type element = cast<MemRefType>(memref.getType()).getElementType();
   return vector::LoadOp::create(*this, vec(lanes, element), memref, indices);
 }
+void Emitter::prefetch(Value memref, ValueRange indices, bool forWrite) {
+  memref::PrefetchOp::create(*this, memref, indices, forWrite,
+                             /*localityHint=*/3, /*isDataCache=*/true);
+}
 void Emitter::store(Value value, Value memref, ValueRange indices) {
   if (isa<VectorType>(value.getType()))
     vector::StoreOp::create(*this, value, memref, indices);

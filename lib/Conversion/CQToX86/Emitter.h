@@ -48,6 +48,8 @@ public:
   Value load(Value memref, ValueRange indices);
   Value loadVector(Value memref, ValueRange indices, int64_t lanes);
   void store(Value value, Value memref, ValueRange indices);
+  /// Brings the cache line of an element into L1.
+  void prefetch(Value memref, ValueRange indices, bool forWrite = false);
   /// Logical shift of every element by a constant: right, or left if negative.
   Value shift(Value value, int amount);
   Value andMask(Value value, int64_t mask);

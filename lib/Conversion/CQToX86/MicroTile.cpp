@@ -347,10 +347,8 @@ SmallVector<Value> MicroTile::loadStoredSums(Value token) {
 void MicroTile::fetchNextRows() {
   // Rows of another order are anywhere.
   for (unsigned t = 0; t < plan.tokens && !reader.rowOrder(); ++t)
-    memref::PrefetchOp::create(e, args.y,
-                               ValueRange{token(t), reader.row(e.index(16))},
-                               /*isWrite=*/true, /*localityHint=*/3,
-                               /*isDataCache=*/true);
+    e.prefetch(args.y, {token(t), reader.row(e.index(16))},
+               /*forWrite=*/true);
 }
 
 SmallVector<Value> MicroTile::loadSums(Value memref, Value token) {

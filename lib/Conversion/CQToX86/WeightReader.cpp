@@ -112,9 +112,7 @@ protected:
   }
   void fetchUnit(const PanelUnit &stored, Value at) {
     for (unsigned v = 0; v < stored.vectors; ++v)
-      memref::PrefetchOp::create(e, args.codes, e.add(at, 64 * int64_t(v)),
-                                 /*isWrite=*/false, /*localityHint=*/3,
-                                 /*isDataCache=*/true);
+      e.prefetch(args.codes, e.add(at, 64 * int64_t(v)));
   }
 
 public:
@@ -166,10 +164,8 @@ public:
       return;
     int64_t line = 64 / (2 * kRows) * spec.scheme.group;
     e.loop(next, e.add(next, e.sub(end, column)), line, [&](Value soon) {
-      memref::PrefetchOp::create(
-          e, args.scales,
-          scaleIndex(e.udiv(soon, spec.scheme.group), e.index(0)),
-          /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+      e.prefetch(args.scales,
+                 scaleIndex(e.udiv(soon, spec.scheme.group), e.index(0)));
     });
   }
 
