@@ -6,7 +6,7 @@
         --types Q2_K,Q3_K_S,Q4_1 --threads 1,2
 
 llama.cpp quantizes the GGUF file to each type (one that is the file's own is taken as it is).
-Both read the same number of tokens and then decode one at a time; times are medians of --rounds
+Both read eight tokens first (which maps their files), then the same number of tokens, and then decode one at a time; times are medians of --rounds
 over both in turn, tokens per second. LLAMA_CPP_LIB_PATH names another folder of libllama.so.
 """
 import argparse
