@@ -6,7 +6,8 @@
 
 ggml is called through its C API: the libraries of llama-cpp-python, or those in --ggml
 (a folder with libggml-base.so and libggml-cpu.so). A peer that is absent is named as such.
-All weights rotate over 256 MB. A product includes what the peer does with its activations.
+All weights rotate over 256 MB, or with --resident are one that stays in cache. A product
+includes what the peer does with its activations.
 ggml's weights lie as in GGUF files: its repacked Q4_0 (a buffer type of llama.cpp's) is
 not measured here. Times are medians of --rounds.
 """
@@ -22,6 +23,7 @@ import tempfile
 import time
 
 ROTATING = 256 << 20
+RESIDENT = False
 GGML_TYPES = {"Q2_K": 10, "Q3_K": 11, "Q4_0": 2, "Q4_K": 12}
 
 
@@ -64,15 +66,24 @@ class Ggml:
         self.cpu.ggml_cpu_init()
 
 
+class Rotation:
+    """How many products a peer's graph has, and how many weights they take turns with."""
+
+    def __init__(self, weight_bytes):
+        self.products = 1 + ROTATING // weight_bytes
+        self.weights = 1 if RESIDENT else self.products
+
+
 class GgmlProduct:
-    """All copies of a weight times one x in one graph: threads start once a graph."""
+    """All products with one x in one graph: threads start once a graph."""
 
     def __init__(self, ggml, kind, n, k, m, np):
         self.ggml, kind_id = ggml, GGML_TYPES[kind]
         row = ggml.base.ggml_row_size(kind_id, k)
         self.bytes = row * n
-        self.copies = 1 + ROTATING // self.bytes
-        memory = self.copies * (self.bytes + 4 * m * n) + 4 * m * k * 4 + (64 << 20)
+        rotation = Rotation(self.bytes)
+        self.products = rotation.products
+        memory = rotation.weights * self.bytes + self.products * 4 * m * n + 4 * m * k * 4 + (64 << 20)
         self.context = ggml.base.ggml_init(InitParams(memory, None, False))
         rng = np.random.default_rng(1)
         w = rng.standard_normal((n, k), dtype=np.float32)
@@ -82,9 +93,10 @@ class GgmlProduct:
         values = rng.standard_normal((m, k), dtype=np.float32)
         ctypes.memmove(ggml.base.ggml_get_data(x), values.ctypes.data, values.nbytes)
         self.graph = ggml.base.ggml_new_graph(self.context)
-        for _ in range(self.copies):
-            t = ggml.base.ggml_new_tensor_2d(self.context, kind_id, k, n)
-            ctypes.memmove(ggml.base.ggml_get_data(t), packed.ctypes.data, self.bytes)
+        for i in range(self.products):
+            if i < rotation.weights:
+                t = ggml.base.ggml_new_tensor_2d(self.context, kind_id, k, n)
+                ctypes.memmove(ggml.base.ggml_get_data(t), packed.ctypes.data, self.bytes)
             ggml.base.ggml_build_forward_expand(self.graph, ggml.base.ggml_mul_mat(self.context, t, x))
 
     def run(self, threads):
@@ -92,7 +104,7 @@ class GgmlProduct:
         status = self.ggml.cpu.ggml_graph_compute_with_ctx(self.context, self.graph, threads)
         if status != 0:
             sys.exit(f"peers: ggml_graph_compute_with_ctx failed with {status}")
-        return (time.perf_counter() - start) / self.copies
+        return (time.perf_counter() - start) / self.products
 
     def close(self):
         self.ggml.base.ggml_free(self.context)
@@ -109,29 +121,34 @@ class OrtProduct:
         block = 128
         groups = (k + block - 1) // block
         self.bytes = n * groups * (block // 2 + 4)
-        self.copies = 1 + ROTATING // self.bytes
+        rotation = Rotation(self.bytes)
+        self.products = rotation.products
         rng = np.random.default_rng(1)
         codes = rng.integers(0, 256, (n, groups, block // 2), dtype=np.uint8)
         scales = np.full(n * groups, 0.01, dtype=np.float32)
-        nodes, initializers, outputs = [], [], []
-        for c in range(self.copies):
-            initializers += [numpy_helper.from_array(codes, f"b{c}"), numpy_helper.from_array(scales, f"s{c}")]
-            nodes.append(helper.make_node("MatMulNBits", ["x", f"b{c}", f"s{c}"], [f"y{c}"], domain="com.microsoft",
+        nodes, initializers, inputs, outputs = [], [], [], []
+        for w in range(rotation.weights):
+            initializers += [numpy_helper.from_array(codes, f"b{w}"), numpy_helper.from_array(scales, f"s{w}")]
+        for i in range(self.products):
+            w = i % rotation.weights
+            # Each has an x of its own: equal nodes would be run once.
+            nodes.append(helper.make_node("MatMulNBits", [f"x{i}", f"b{w}", f"s{w}"], [f"y{i}"], domain="com.microsoft",
                                           K=k, N=n, bits=4, block_size=block, accuracy_level=4))
-            outputs.append(helper.make_tensor_value_info(f"y{c}", TensorProto.FLOAT, [m, n]))
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [m, k])
-        graph = helper.make_graph(nodes, "g", [x], outputs, initializers)
+            inputs.append(helper.make_tensor_value_info(f"x{i}", TensorProto.FLOAT, [m, k]))
+            outputs.append(helper.make_tensor_value_info(f"y{i}", TensorProto.FLOAT, [m, n]))
+        graph = helper.make_graph(nodes, "g", inputs, outputs, initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)])
         model.ir_version = 9
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         self.session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        self.x = rng.standard_normal((m, k), dtype=np.float32)
+        x = rng.standard_normal((m, k), dtype=np.float32)
+        self.feeds = {f"x{i}": x for i in range(self.products)}
 
     def run(self, _threads):
         start = time.perf_counter()
-        self.session.run(None, {"x": self.x})
-        return (time.perf_counter() - start) / self.copies
+        self.session.run(None, self.feeds)
+        return (time.perf_counter() - start) / self.products
 
     def close(self):
         pass
@@ -140,7 +157,7 @@ class OrtProduct:
 class CqProduct:
     def __init__(self, cq, scheme, n, k, m):
         self.command = [cq, "bench", f"--shapes={n}x{k}", f"--schemes={scheme}", f"--tokens={m}",
-                        "--memory=rotating", "--rounds=1", "--seconds=0.1"]
+                        f"--memory={'resident' if RESIDENT else 'rotating'}", "--rounds=1", "--seconds=0.1"]
 
     def run(self, threads):
         with tempfile.NamedTemporaryFile(suffix=".json") as out:
@@ -165,10 +182,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rotate-mb", type=int, default=256,
                         help="weights of peers in turn; for many tokens, where memory does not matter, a few are enough")
+    parser.add_argument("--resident", action="store_true",
+                        help="one weight that stays in cache (choose a --shape that fits), as many products as otherwise")
     parser.add_argument("--json")
     args = parser.parse_args()
-    global ROTATING
-    ROTATING = args.rotate_mb << 20
+    global ROTATING, RESIDENT
+    ROTATING, RESIDENT = args.rotate_mb << 20, args.resident
     try:
         import numpy as np
     except ImportError:
@@ -196,7 +215,7 @@ def main():
                 for name, product in products.items():
                     samples[name].append(product.run(threads))
             reads = next(iter(products.values())).reads
-            print(f"\n{n}x{k}, M = {m}, {threads} thread(s), plain reads {reads * 1e-9:.1f} GB/s, "
+            print(f"\n{n}x{k}, M = {m}, {threads} thread(s), {'resident, ' if RESIDENT else ''}plain reads {reads * 1e-9:.1f} GB/s, "
                   f"{args.rounds} rounds in turn\n{'':26}{'bpw':>6}{'median us':>11}{'best us':>10}{'Gw/s':>8}{'GB/s':>7}{'GMAC/s':>9}")
             for name, product in products.items():
                 median, best = statistics.median(samples[name]), min(samples[name])
