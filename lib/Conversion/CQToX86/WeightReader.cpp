@@ -78,6 +78,7 @@ public:
                      given(args.codeOffset, seg.codeOffset));
     scaleBase = e.mul(e.add(panel, given(args.panelBegin, seg.panelBegin)),
                       strides.panel);
+    fetchSmallPlanes();
   }
 
   Value loadVector(Value column, int64_t offset, unsigned vector,
@@ -113,6 +114,31 @@ protected:
   void fetchUnit(const PanelUnit &stored, Value at) {
     for (unsigned v = 0; v < stored.vectors; ++v)
       e.prefetch(args.codes, e.add(at, 64 * int64_t(v)));
+  }
+
+  /// Asks for scales and cherries of the panel whose codes are fetched. They
+  /// are a few lines of a panel each, too few and far between for the
+  /// prefetchers of the CPU; where they are more, those follow them.
+  void fetchSmallPlanes() {
+    constexpr int64_t lines = 8;
+    int64_t panelBytes = spec.layout.panelBytes(spec.k, seg.bits);
+    int64_t ahead = llvm::divideCeil(bytesFetchedAhead(), panelBytes);
+    auto fetch = [&](Value plane, Value first, int64_t count, int64_t bytes) {
+      for (int64_t at = 0; at < count; at += 64 / bytes)
+        e.prefetch(plane, e.add(first, at));
+    };
+    if (spec.scheme.group != 0 && 2 * strides.panel <= 64 * lines)
+      fetch(args.scales, e.add(scaleBase, ahead * strides.panel), strides.panel,
+            /*bytes=*/2);
+    if (spec.cherries.form != CherryForm::Slot)
+      return;
+    int64_t entries = CherrySpec::slotBlocks(spec.k) * spec.cherries.count * 16;
+    if (2 * entries > 64 * lines)
+      return;
+    Value stored = e.add(panel, given(args.panelBegin, seg.panelBegin));
+    Value first = e.mul(e.add(stored, ahead), entries);
+    fetch(args.cherryColumns, first, entries, /*bytes=*/1);
+    fetch(args.cherryDeltas, first, entries, /*bytes=*/2);
   }
 
 public:

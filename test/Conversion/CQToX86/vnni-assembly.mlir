@@ -29,6 +29,9 @@
 // CLEAN-NOT:   Reload
 
 // FETCH-LABEL: {{^}}cq_panels_k576_b3_g64
+// Five lines of scales of a panel to come, then six vectors of codes.
+// FETCH-COUNT-5: prefetcht0
+// FETCH: vmovdqu64
 // FETCH-COUNT-6: prefetcht0
 // FETCH-NOT:   prefetcht0
 
