@@ -22,10 +22,17 @@ int64_t mlir::cq::x86::maxTokensPerTile(ISA isa, ActivationMode mode,
   if (mode == ActivationMode::F32 || layout == LayoutKind::Linear)
     return 4;
   // Sixteen rows times four: two loads of weights and four broadcasts for
-  // eight products.
-  if (unpacked)
-    return isa.numRegisters() == 16 ? 4 : 16;
+  // eight products. With 32 registers two panels times eight: ten loads for
+  // sixteen products, and rows of 4 KB meet in one set of L1 eight at a time,
+  // of its twelve ways (Zen 5: sixteen tokens of one panel 262 GMAC/s, these
+  // 440, in a C model of the loop).
+  if (unpacked && isa.numRegisters() == 16)
+    return 4;
   return 8;
+}
+
+int64_t mlir::cq::x86::panelsPerTile(ISA isa, bool unpacked) {
+  return unpacked && isa.lanes() == 16 ? 2 : 1;
 }
 
 bool mlir::cq::x86::unpacksPanels(ISA isa, ActivationMode mode,
@@ -103,13 +110,16 @@ TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
   plan.rows =
       fewRegisters && !unpacked && tokens > 2 && layout == LayoutKind::Panel16
           ? isa.lanes()
-          : 16;
+          : 16 * panelsPerTile(isa, unpacked);
   // A shift per quad is cheaper than an accumulator per token and shift class.
   plan.inPlace = isa.hasDotProduct() && tokens <= 2 && !unpacked;
   if (isa.hasDotProduct() && !unpacked && mode == ActivationMode::Int8)
     plan.chains = independentChains(isa, plan, unit);
   if (unpacked) {
-    plan.columnsPerStep = std::min<int64_t>(32, k & -k);
+    // Of two panels a quad is 16 products already; of more LLVM moves all
+    // broadcasts to the beginning, and spills them.
+    plan.columnsPerStep =
+        std::min<int64_t>(panelsPerTile(isa, unpacked) == 1 ? 32 : 4, k & -k);
     return plan;
   }
   // Straight-line code that is long enough to hide the loop and short enough

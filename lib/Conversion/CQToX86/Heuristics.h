@@ -14,11 +14,12 @@
 
 namespace mlir::cq::x86 {
 
-/// The shape of a micro-tile: 16 rows (or half of them at a time) × tokens.
+/// The shape of a micro-tile: the rows of a panel or two (or half of one at a
+/// time) × tokens.
 struct TilePlan {
   int64_t tokens = 1;
-  /// Rows a pass covers: 16, or the lanes of one register where registers are
-  /// few.
+  /// Rows a pass covers: those of its panels, or the lanes of one register
+  /// where registers are few.
   int64_t rows = 16;
   /// Fields stay where they lie, one accumulator for every shift class.
   bool inPlace = false;
@@ -32,6 +33,9 @@ struct TilePlan {
 /// The most tokens a tile of this kind of kernel takes.
 int64_t maxTokensPerTile(ISA isa, ActivationMode mode, LayoutKind layout,
                          bool unpacked);
+
+/// Panels of a tile.
+int64_t panelsPerTile(ISA isa, bool unpacked);
 
 TilePlan planTile(ISA isa, ActivationMode mode, LayoutKind layout,
                   bool unpacked, const PanelUnit &unit, int64_t k,

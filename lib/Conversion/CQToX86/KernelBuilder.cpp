@@ -221,7 +221,7 @@ void MatmulKernel::emitPanel(WeightReader &reader) {
             [&](Value token, int64_t tokens) {
               TilePlan plan = planTile(spec.isa, spec.mode, layout, unpacked,
                                        reader.unit(), weight.k, tokens);
-              MicroTile tile(e, spec, args, reader, plan);
+              MicroTile tile(e, spec, args, &reader, plan);
               // A real loop over row halves: unrolled, LLVM would keep every
               // broadcast activation of the first half alive for the second.
               if (plan.rows < 16)
@@ -241,12 +241,32 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
   int64_t k = spec.weight.k, columns = unpackedColumns(k, spec.m);
   int64_t most = maxTokensPerTile(spec.isa, spec.mode, layout, true);
   bool oneTile = spec.m <= most;
-  auto reader = WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
-                                             args, columns);
+  SmallVector<std::unique_ptr<WeightReader>> owned;
+  SmallVector<WeightReader *> readers;
+  int64_t panels = panelsPerTile(spec.isa, /*unpacked=*/true);
+  for (int64_t i = 0; i < panels; ++i) {
+    owned.push_back(WeightReader::createUnpacked(e, spec.weight, segment,
+                                                 spec.isa, args, columns));
+    readers.push_back(owned.back().get());
+  }
+  // Where a panel is missing in the last tile, the one before is there again:
+  // its sums are loaded twice, before they are stored twice.
+  auto forPanels = [&](llvm::function_ref<void()> body) {
+    e.loop(lower, upper, panels, [&](Value panel) {
+      for (auto [i, reader] : llvm::enumerate(readers))
+        reader->setPanel(
+            i == 0 ? panel : e.min(e.add(panel, i), e.sub(upper, e.index(1))));
+      body();
+    });
+  };
+  auto unpack = [&](Value column, Value to, Value next = nullptr) {
+    for (WeightReader *reader : readers)
+      reader->unpack(column, to, next);
+  };
   auto tileOf = [&](int64_t tokens) {
-    return MicroTile(
-        e, spec, args, *reader,
-        planTile(spec.isa, spec.mode, layout, true, reader->unit(), k, tokens));
+    return MicroTile(e, spec, args, readers,
+                     planTile(spec.isa, spec.mode, layout, true,
+                              readers.front()->unit(), k, tokens));
   };
   Value zero = e.index(0), end = e.index(k);
   int64_t block = std::min(spec.m, tokensPerBlock()),
@@ -261,13 +281,12 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
   if (oneTile) {
     if (begins)
       begins->compute(zero, e.index(spec.m), zero, end);
-    e.loop(lower, upper, 1, [&](Value panel) {
-      reader->setPanel(panel);
+    forPanels([&] {
       MicroTile tile = tileOf(spec.m);
       tile.store(zero, e.loop(zero, end, columns, tile.zeroSums(),
                               [&](Value column, ValueRange sums) {
                                 Value to = e.min(e.add(column, columns), end);
-                                reader->unpack(column, to);
+                                unpack(column, to);
                                 return tile.emitUnpacked(zero, column, to, sums,
                                                          begins, zero);
                               }));
@@ -280,7 +299,7 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
   Value waiting;
   if (columns < k)
     waiting = memref::AllocaOp::create(
-        e, MemRefType::get({block, 16}, e.getF32Type()),
+        e, MemRefType::get({block, 16 * panels}, e.getF32Type()),
         e.getI64IntegerAttr(64));
   auto meet = [&](Value first, int64_t count, Value begin, Value blockEnd) {
     auto forTiles = [&](llvm::function_ref<void(MicroTile &, Value)> body) {
@@ -297,20 +316,19 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
     };
     if (begins)
       begins->compute(first, e.index(count), begin, blockEnd);
-    e.loop(lower, upper, 1, [&](Value panel) {
-      reader->setPanel(panel);
+    forPanels([&] {
       // While a piece meets many tokens, there is time to get the next one.
-      auto unpack = [&](Value column, Value to) {
+      auto unpackPiece = [&](Value column, Value to) {
         if (!fetchesNextPiece(spec.m))
-          return reader->unpack(column, to);
+          return unpack(column, to);
         Value last =
             arith::CmpIOp::create(e, arith::CmpIPredicate::sge, to, blockEnd);
-        reader->unpack(
-            column, to,
-            arith::SelectOp::create(e, last, e.add(begin, k), to).getResult());
+        unpack(column, to,
+               arith::SelectOp::create(e, last, e.add(begin, k * panels), to)
+                   .getResult());
       };
       if (columns == k) {
-        unpack(begin, blockEnd);
+        unpackPiece(begin, blockEnd);
         forTiles([&](MicroTile &tile, Value token) {
           tile.store(e.add(first, token),
                      multiply(tile, token, begin, blockEnd, tile.zeroSums()));
@@ -325,7 +343,7 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
       });
       e.loop(begin, blockEnd, columns, [&](Value column) {
         Value pieceEnd = e.min(e.add(column, columns), blockEnd);
-        unpack(column, pieceEnd);
+        unpackPiece(column, pieceEnd);
         forTiles([&](MicroTile &tile, Value token) {
           tile.keepSums(waiting, token,
                         multiply(tile, token, column, pieceEnd,
@@ -345,8 +363,7 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
       return SmallVector<Value>();
     }
     MicroTile tile = tileOf(1);
-    e.loop(lower, upper, 1, [&](Value panel) {
-      reader->setPanel(panel);
+    forPanels([&] {
       e.loop(zero, e.index(count), 1, [&](Value token) {
         tile.store(e.add(first, token), tile.zeroSums());
       });

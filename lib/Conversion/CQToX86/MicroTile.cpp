@@ -1,4 +1,4 @@
-//===- MicroTile.cpp - 16 rows times a few tokens -------------------------===//
+//===- MicroTile.cpp - Rows of panels times a few tokens ------------------===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -18,10 +18,11 @@ using namespace mlir::cq;
 using namespace mlir::cq::x86;
 
 MicroTile::MicroTile(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
-                     WeightReader &reader, const TilePlan &plan)
-    : e(e), spec(spec), args(args), reader(reader), plan(plan), isa(spec.isa),
-      scheme(reader.scheme()), parts(plan.rows / isa.lanes()),
-      fields(planFields(reader.unit(), scheme.maxCode(), isa, plan.inPlace)),
+                     ArrayRef<WeightReader *> readers, const TilePlan &plan)
+    : e(e), spec(spec), args(args), readers(readers), plan(plan), isa(spec.isa),
+      scheme(readers.front()->scheme()), parts(plan.rows / isa.lanes()),
+      fields(planFields(readers.front()->unit(), scheme.maxCode(), isa,
+                        plan.inPlace)),
       exponentList(exponents(fields)) {}
 
 void MicroTile::emit(Value token, Value lane) {
@@ -37,8 +38,8 @@ void MicroTile::emit(Value token, Value lane) {
 SmallVector<Value> MicroTile::loadUnit(Value column, int64_t offset,
                                        unsigned part) {
   SmallVector<Value> vectors;
-  for (unsigned v = 0; v < reader.unit().vectors; ++v)
-    vectors.push_back(reader.loadVector(column, offset, v, lane(part)));
+  for (unsigned v = 0; v < reader(part).unit().vectors; ++v)
+    vectors.push_back(reader(part).loadVector(column, offset, v, lane(part)));
   return vectors;
 }
 
@@ -47,20 +48,20 @@ Value MicroTile::weightGroup(Value column) {
 }
 
 Value MicroTile::loadScales(Value group, unsigned part) {
-  Value scales = reader.loadScales(group, lane(part));
+  Value scales = reader(part).loadScales(group, lane(part));
   if (scheme.grid == Grid::HalfStep)
     scales = arith::MulFOp::create(e, scales, e.constF32(0.5f, isa.lanes()));
   return scales;
 }
 
 void MicroTile::storeTile(ValueRange accumulators) {
-  auto storeAll = [&](bool masked) {
-    for (unsigned p = 0; p < parts; ++p)
-      for (unsigned t = 0; t < plan.tokens; ++t)
-        storeRows(e, args.y, token(t), reader, lane(p),
-                  accumulators[part(p, t)], masked);
-  };
-  forPanelEdge(e, reader, storeAll);
+  for (WeightReader *panel : readers)
+    forPanelEdge(e, *panel, [&](bool masked) {
+      for (unsigned p = 0; p < parts; ++p)
+        for (unsigned t = 0; t < plan.tokens && &reader(p) == panel; ++t)
+          storeRows(e, args.y, token(t), *panel, lane(p),
+                    accumulators[part(p, t)], masked);
+    });
 }
 
 //===----------------------------------------------------------------------===//
@@ -86,18 +87,20 @@ Value MicroTile::broadcastQuad(int64_t t, Value column, int64_t length) {
 
 SmallVector<Value> MicroTile::productsInt8(Value column, int64_t length,
                                            ValueRange totals) {
-  reader.prepare(column, length);
+  for (WeightReader *panel : readers)
+    panel->prepare(column, length);
   SmallVector<Accumulator> sums;
   for (Value total : totals)
     sums.push_back({total, nullptr, 0});
   DotProduct dot(e, isa);
-  int64_t unitColumns = reader.unit().columns();
+  int64_t unitColumns = readers.front()->unit().columns();
   SmallVector<unsigned> turns(exponentList.size(), 0);
   for (int64_t offset = 0; offset < length; offset += unitColumns) {
     SmallVector<SmallVector<Value>> vectors;
     for (unsigned p = 0; p < parts; ++p)
       vectors.push_back(loadUnit(column, offset, p));
-    reader.fetchAhead(column, offset);
+    for (WeightReader *panel : readers)
+      panel->fetchAhead(column, offset);
     for (const Field &field : fields) {
       int64_t at = offset + 4 * field.quad;
       // Quads past the end of K hold padding: there is no activation for them.
@@ -159,7 +162,7 @@ SmallVector<Value> MicroTile::fold(Value column, ValueRange totals,
   for (unsigned p = 0; p < parts; ++p) {
     scales.push_back(loadScales(group, p));
     if (scheme.hasZeroPoints())
-      zeros.push_back(reader.loadZeros(group, lane(p)));
+      zeros.push_back(reader(p).loadZeros(group, lane(p)));
   }
   for (unsigned t = 0; t < plan.tokens; ++t) {
     Value s = e.splat(
@@ -339,16 +342,20 @@ SmallVector<Value> MicroTile::loadStoredSums(Value token) {
   SmallVector<Value> sums(parts * plan.tokens);
   for (unsigned t = 0; t < plan.tokens; ++t)
     for (unsigned p = 0; p < parts; ++p)
-      sums[part(p, t)] = loadStored(e, args.y, this->token(t), reader, lane(p),
-                                    isa.lanes(), reader.segment().ragged());
+      sums[part(p, t)] =
+          loadStored(e, args.y, this->token(t), reader(p), lane(p), isa.lanes(),
+                     reader(p).segment().ragged());
   return sums;
 }
 
 void MicroTile::fetchNextRows() {
-  // Rows of another order are anywhere.
-  for (unsigned t = 0; t < plan.tokens && !reader.rowOrder(); ++t)
-    e.prefetch(args.y, {token(t), reader.row(e.index(16))},
-               /*forWrite=*/true);
+  for (unsigned t = 0; t < plan.tokens; ++t)
+    for (WeightReader *panel : readers)
+      if (!panel->rowOrder()) // rows of another order are anywhere
+        e.prefetch(
+            args.y,
+            {token(t), panel->row(e.index(16 * int64_t(readers.size())))},
+            /*forWrite=*/true);
 }
 
 SmallVector<Value> MicroTile::loadSums(Value memref, Value token) {
@@ -373,9 +380,10 @@ void MicroTile::keepSums(Value memref, Value token, ValueRange sums) {
 
 SmallVector<Value> MicroTile::productsFloat(Value column, int64_t length,
                                             ValueRange sums, ValueRange zeros) {
-  reader.prepare(column, length);
+  for (WeightReader *panel : readers)
+    panel->prepare(column, length);
   SmallVector<Value> result(sums);
-  int64_t lanes = isa.lanes(), unitColumns = reader.unit().columns();
+  int64_t lanes = isa.lanes(), unitColumns = readers.front()->unit().columns();
   auto codes = [&](Value word, unsigned bit) {
     return e.andMask(e.shift(word, static_cast<int>(bit)), scheme.maxCode());
   };
@@ -384,7 +392,7 @@ SmallVector<Value> MicroTile::productsFloat(Value column, int64_t length,
     for (unsigned p = 0; p < parts; ++p)
       for (Value vector : loadUnit(column, offset, p))
         words[p].push_back(e.bitcast(vector, e.getI32Type()));
-    for (auto [q, quad] : llvm::enumerate(reader.unit().quads)) {
+    for (auto [q, quad] : llvm::enumerate(readers.front()->unit().quads)) {
       SmallVector<Value> placed;
       for (unsigned p = 0; p < parts; ++p)
         placed.push_back(emitQuadWord(e, quad, words[p]));
@@ -427,7 +435,7 @@ SmallVector<Value> MicroTile::emitFloat() {
         Value group = weightGroup(column);
         SmallVector<Value> zeros;
         for (unsigned p = 0; p < parts && scheme.hasZeroPoints(); ++p)
-          zeros.push_back(reader.loadZeros(group, lane(p)));
+          zeros.push_back(reader(p).loadZeros(group, lane(p)));
         SmallVector<Value> sums = e.pieces(
             length, std::min(plan.columnsPerStep, length), zeroSums,
             [&](Value offset, int64_t step, ValueRange partial) {

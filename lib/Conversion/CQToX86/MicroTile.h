@@ -1,4 +1,4 @@
-//===- MicroTile.h - 16 rows times a few tokens -----------------*- C++ -*-===//
+//===- MicroTile.h - Rows of panels times a few tokens ----------*- C++ -*-===//
 //
 // Part of the cq project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -23,10 +23,11 @@ class PairOffsets;
 /// fold.
 class MicroTile {
 public:
+  /// A reader for every panel, all of the same segment.
   MicroTile(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
-            WeightReader &reader, const TilePlan &plan);
+            ArrayRef<WeightReader *> readers, const TilePlan &plan);
 
-  /// Rows [lane, lane + plan.rows) of the reader's panel × tokens
+  /// Rows [lane, lane + plan.rows) of the panels × tokens
   /// [token, token + plan.tokens), stored to y (without cherries).
   void emit(Value token, Value lane);
 
@@ -44,7 +45,7 @@ public:
   SmallVector<Value> loadStoredSums(Value token);
   /// Asks for y of the next panel's rows, for the tokens stored last.
   void fetchNextRows();
-  /// Sums kept in memory of [tokens, 16] f32 from `token` on.
+  /// Sums kept in memory of [tokens, plan.rows] f32 from `token` on.
   SmallVector<Value> loadSums(Value memref, Value token);
   void keepSums(Value memref, Value token, ValueRange sums);
 
@@ -74,15 +75,19 @@ private:
   unsigned part(unsigned part, unsigned token) const {
     return part * plan.tokens + token;
   }
+  WeightReader &reader(unsigned part) const {
+    return *readers[part * isa.lanes() / 16];
+  }
+  /// The first row of a part in its panel.
   Value lane(unsigned part) {
-    return e.add(laneBase, int64_t(part) * isa.lanes());
+    return e.add(laneBase, int64_t(part) * isa.lanes() % 16);
   }
   Value token(int64_t t) { return e.add(tokenBase, t); }
 
   Emitter &e;
   const MatmulSpec &spec;
   const KernelArgs &args;
-  WeightReader &reader;
+  SmallVector<WeightReader *, 2> readers;
   TilePlan plan;
   ISA isa;
   Scheme scheme;
