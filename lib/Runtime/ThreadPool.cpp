@@ -98,6 +98,12 @@ private:
     cq_parallel_body body = nullptr;
     void *context = nullptr;
     int64_t tasks = 0, pieces = 0;
+    /// The first task of a piece: an even one where pieces are long, because
+    /// products of many tokens take panels in pairs.
+    int64_t begin(int64_t piece) const {
+      int64_t task = tasks * piece / pieces;
+      return tasks < 4 * pieces || piece == pieces ? task : task & ~1;
+    }
   };
   /// A thread's share: the job's number, the share's end and its first piece
   /// that is not begun, in one word, so that who comes late cannot take a
@@ -152,8 +158,8 @@ private:
                                          std::memory_order_acq_rel,
                                          std::memory_order_acquire))
           continue;
-        runInline(job.body, job.context, job.tasks * piece / job.pieces,
-                  job.tasks * (piece + 1) / job.pieces);
+        runInline(job.body, job.context, job.begin(piece),
+                  job.begin(piece + 1));
         ++done;
         word = share.load(std::memory_order_acquire);
       }
