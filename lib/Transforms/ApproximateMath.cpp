@@ -22,17 +22,21 @@ namespace mlir::cq {
 using namespace mlir;
 using namespace mlir::cq;
 
+void mlir::cq::populateApproximateMathPatterns(RewritePatternSet &patterns) {
+  populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
+    return llvm::is_contained(
+        {math::ExpOp::getOperationName(), math::TanhOp::getOperationName(),
+         math::LogOp::getOperationName(), math::ErfOp::getOperationName()},
+        name);
+  });
+}
+
 namespace {
 struct ApproximateMathPass
     : mlir::cq::impl::ApproximateMathBase<ApproximateMathPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
-      return llvm::is_contained(
-          {math::ExpOp::getOperationName(), math::TanhOp::getOperationName(),
-           math::LogOp::getOperationName(), math::ErfOp::getOperationName()},
-          name);
-    });
+    populateApproximateMathPatterns(patterns);
     // Folding would propagate constants through the whole function again; only
     // the math ops need a visit.
     GreedyRewriteConfig config;

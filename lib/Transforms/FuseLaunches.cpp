@@ -22,7 +22,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ExclusiveBuffers.h"
-#include "FunctionText.h"
+#include "SharedFunctions.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -34,12 +34,10 @@
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/Matchers.h"
-#include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/StringMap.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_FUSELAUNCHES
@@ -99,26 +97,18 @@ static bool areIndependent(const Accesses &a, const Accesses &b) {
   return !disturbs(a, b) && !disturbs(b, a);
 }
 
-/// Whether launches in front of `op` may run behind it (deallocations then
-/// follow the launch).
-static bool mayBePassed(Operation *op) {
-  return isa<memref::AllocOp, memref::DeallocOp>(op) ||
-         (isPure(op) && op->getNumRegions() == 0);
-}
-
 namespace {
 
 struct FuseLaunchesPass : mlir::cq::impl::FuseLaunchesBase<FuseLaunchesPass> {
   using FuseLaunchesBase::FuseLaunchesBase;
 
   void runOnOperation() override {
-    known.clear();
-    SymbolTable table(getOperation());
+    SharedFunctions shared(getOperation());
     ExclusiveBuffers buffers(getOperation());
-    symbols = &table;
+    functions = &shared;
     exclusive = &buffers;
-    SmallVector<func::FuncOp> functions(getOperation().getOps<func::FuncOp>());
-    for (func::FuncOp function : functions)
+    for (func::FuncOp function :
+         llvm::to_vector(getOperation().getOps<func::FuncOp>()))
       for (Block &block : function.getBody())
         fuse(block);
   }
@@ -128,14 +118,12 @@ private:
   bool addEpilogue(SmallVector<Step, 3> &row, linalg::GenericOp generic);
   void fuse(Block &block);
   void replace(ArrayRef<Step> row, Operation *last);
-  func::FuncOp share(func::FuncOp function);
   func::FuncOp makeFunction(Location loc, StringRef name, TypeRange arguments);
   func::FuncOp makeEpilogue(linalg::GenericOp generic, int64_t columnsOfTask);
   func::FuncOp makeFused(Location loc, ArrayRef<Step> row,
                          ArrayRef<Value> operands);
 
-  llvm::StringMap<func::FuncOp> known;
-  SymbolTable *symbols = nullptr;
+  SharedFunctions *functions = nullptr;
   ExclusiveBuffers *exclusive = nullptr;
 };
 
@@ -160,7 +148,7 @@ std::optional<Step> FuseLaunchesPass::getProduct(Operation *op) {
   }
   if (!symbol || !tasks)
     return std::nullopt;
-  auto kernel = symbols->lookup<func::FuncOp>(symbol.getValue());
+  auto kernel = functions->lookup(symbol.getValue());
   auto written =
       kernel ? kernel->getAttrOfType<IntegerAttr>("cq.written") : IntegerAttr();
   if (!written)
@@ -294,18 +282,6 @@ void FuseLaunchesPass::fuse(Block &block) {
   }
 }
 
-/// `function`, or one with the same text that was there before.
-func::FuncOp FuseLaunchesPass::share(func::FuncOp function) {
-  auto [entry, fresh] = known.try_emplace(getFunctionText(function), function);
-  if (!fresh) {
-    function.erase();
-    return entry->second;
-  }
-  function->remove();
-  symbols->insert(function);
-  return function;
-}
-
 /// An empty kernel over `arguments` at the end of the module.
 func::FuncOp FuseLaunchesPass::makeFunction(Location loc, StringRef name,
                                             TypeRange arguments) {
@@ -370,7 +346,7 @@ func::FuncOp FuseLaunchesPass::makeEpilogue(linalg::GenericOp generic,
   for (Value constant : captured)
     b.clone(*constant.getDefiningOp(), mapping);
   b.clone(*generic, mapping)->setOperands(operands);
-  return share(function);
+  return functions->share(function);
 }
 
 /// The operands of a member that its kernel gets in front of begin and end.
@@ -415,10 +391,9 @@ func::FuncOp FuseLaunchesPass::makeFused(Location loc, ArrayRef<Step> row,
       if (auto generic = dyn_cast<linalg::GenericOp>(member))
         callee = makeEpilogue(generic, step.columns);
       else if (auto launch = dyn_cast<LaunchOp>(member))
-        callee = symbols->lookup<func::FuncOp>(launch.getKernel());
+        callee = functions->lookup(launch.getKernel());
       else
-        callee = symbols->lookup<func::FuncOp>(
-            cast<func::CallOp>(member).getCallee());
+        callee = functions->lookup(cast<func::CallOp>(member).getCallee());
       SmallVector<Value> arguments = llvm::map_to_vector(
           getOperands(member), [&](Value v) { return mapping.lookup(v); });
       arguments.append({from, to});
@@ -426,7 +401,7 @@ func::FuncOp FuseLaunchesPass::makeFused(Location loc, ArrayRef<Step> row,
     }
     tasks += step.tasks;
   }
-  return share(fused);
+  return functions->share(fused);
 }
 
 void FuseLaunchesPass::replace(ArrayRef<Step> row, Operation *last) {

@@ -6,18 +6,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "FunctionText.h"
+#include "SharedFunctions.h"
 #include "cq/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/IRMapping.h"
-#include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/StringMap.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_OUTLINELOOPS
@@ -131,17 +129,16 @@ private:
 
 struct OutlineLoopsPass : mlir::cq::impl::OutlineLoopsBase<OutlineLoopsPass> {
   void runOnOperation() override {
-    outlinedByText.clear();
-    SymbolTable symbols(getOperation());
+    SharedFunctions shared(getOperation());
     SmallVector<func::FuncOp> functions;
     for (auto function : getOperation().getOps<func::FuncOp>())
       if (!function.isExternal() && function.getBody().hasOneBlock())
         functions.push_back(function);
     for (func::FuncOp function : functions)
-      outline(function, symbols);
+      outline(function, shared);
   }
 
-  void outline(func::FuncOp function, SymbolTable &symbols) {
+  void outline(func::FuncOp function, SharedFunctions &shared) {
     SmallVector<SmallVector<Operation *>> runs(1);
     for (Operation &op : function.getBody().front().without_terminator())
       if (mayBelong(op))
@@ -160,23 +157,14 @@ struct OutlineLoopsPass : mlir::cq::impl::OutlineLoopsBase<OutlineLoopsPass> {
           }))
         continue;
       Run run(ops);
-      func::FuncOp outlined = run.makeFunction(
-          getOperation(), (function.getSymName() + "_loops").str());
-      auto [known, fresh] =
-          outlinedByText.try_emplace(getFunctionText(outlined), outlined);
-      if (fresh) {
-        outlined->remove();
-        symbols.insert(outlined);
-        ++numOutlined;
-      } else {
-        outlined.erase();
-        ++numShared;
-      }
-      run.replaceBy(known->second);
+      bool isNew;
+      run.replaceBy(shared.share(
+          run.makeFunction(getOperation(),
+                           (function.getSymName() + "_loops").str()),
+          &isNew));
+      ++(isNew ? numOutlined : numShared);
     }
   }
-
-  llvm::StringMap<func::FuncOp> outlinedByText;
 };
 
 } // namespace

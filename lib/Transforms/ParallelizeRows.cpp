@@ -15,7 +15,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ExclusiveBuffers.h"
-#include "FunctionText.h"
+#include "SharedFunctions.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -26,12 +26,10 @@
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/Matchers.h"
-#include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/StringMap.h"
 #include <numeric>
 
 namespace mlir::cq {
@@ -88,13 +86,12 @@ struct ParallelizeRowsPass
   using ParallelizeRowsBase::ParallelizeRowsBase;
 
   void runOnOperation() override {
-    known.clear();
-    SymbolTable table(getOperation());
+    SharedFunctions shared(getOperation());
     ExclusiveBuffers buffers(getOperation());
-    symbols = &table;
+    functions = &shared;
     exclusive = &buffers;
-    SmallVector<func::FuncOp> functions(getOperation().getOps<func::FuncOp>());
-    for (func::FuncOp function : functions)
+    for (func::FuncOp function :
+         llvm::to_vector(getOperation().getOps<func::FuncOp>()))
       for (Block &block : function.getBody())
         visit(block);
   }
@@ -106,8 +103,7 @@ private:
   void visit(Block &block);
   void replace(const Run &run);
 
-  llvm::StringMap<func::FuncOp> known;
-  SymbolTable *symbols = nullptr;
+  SharedFunctions *functions = nullptr;
   ExclusiveBuffers *exclusive = nullptr;
 };
 
@@ -118,11 +114,6 @@ static int64_t getPosition(AffineMap map, int64_t loop) {
     if (map.getDimPosition(i) == static_cast<unsigned>(loop))
       return i;
   return -1;
-}
-
-static bool mayBePassed(Operation *op) {
-  return isa<memref::AllocOp, memref::DeallocOp>(op) ||
-         (isPure(op) && op->getNumRegions() == 0);
 }
 
 /// Types that a launch passes to its kernel.
@@ -180,7 +171,7 @@ std::optional<Run> ParallelizeRowsPass::extendByKernel(Run run, Operation *op) {
   } else {
     return std::nullopt;
   }
-  auto kernel = symbols->lookup<func::FuncOp>(name);
+  auto kernel = functions->lookup(name);
   auto written =
       kernel ? kernel->getAttrOfType<DenseI64ArrayAttr>("cq.rows_of_task")
              : DenseI64ArrayAttr();
@@ -305,8 +296,8 @@ void ParallelizeRowsPass::replace(const Run &run) {
         SmallVector<Value> arguments = llvm::map_to_vector(
             launch.getArgs(), [&](Value v) { return whole.lookup(v); });
         arguments.append({begin, end});
-        func::CallOp::create(
-            b, symbols->lookup<func::FuncOp>(launch.getKernel()), arguments);
+        func::CallOp::create(b, functions->lookup(launch.getKernel()),
+                             arguments);
         continue;
       }
       auto linalgOp = cast<linalg::LinalgOp>(member.op);
@@ -343,14 +334,7 @@ void ParallelizeRowsPass::replace(const Run &run) {
     }
     func::ReturnOp::create(b);
   }
-  auto [entry, fresh] = known.try_emplace(getFunctionText(function), function);
-  if (fresh) {
-    function->remove();
-    symbols->insert(function);
-  } else {
-    function.erase();
-    function = entry->second;
-  }
+  function = functions->share(function);
   Value tasks = arith::ConstantIndexOp::create(b, run.tasks);
   LaunchOp::create(b, function.getSymName(), operands.getArrayRef(), tasks);
   ++numLaunches;

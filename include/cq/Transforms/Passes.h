@@ -13,6 +13,7 @@
 
 namespace mlir {
 class ModuleOp;
+class RewritePatternSet;
 namespace affine {
 class AffineDialect;
 } // namespace affine
@@ -43,9 +44,6 @@ class SCFDialect;
 namespace tensor {
 class TensorDialect;
 } // namespace tensor
-namespace tensor {
-class TensorDialect;
-} // namespace tensor
 namespace vector {
 class VectorDialect;
 } // namespace vector
@@ -60,6 +58,9 @@ class CQDialect;
 
 #define GEN_PASS_REGISTRATION
 #include "cq/Transforms/Passes.h.inc"
+
+/// The patterns of `cq-approximate-math`.
+void populateApproximateMathPatterns(RewritePatternSet &patterns);
 
 } // namespace mlir::cq
 

@@ -9,12 +9,12 @@
 #include "cq/Conversion/LinalgToGPU/LinalgToGPU.h"
 #include "KernelWriter.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Transforms/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -55,12 +55,7 @@ private:
   /// Transcendental functions by arithmetic: no device library is needed.
   LogicalResult approximate() {
     RewritePatternSet patterns(&getContext());
-    populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
-      return llvm::is_contained(
-          {math::ExpOp::getOperationName(), math::TanhOp::getOperationName(),
-           math::LogOp::getOperationName(), math::ErfOp::getOperationName()},
-          name);
-    });
+    populateApproximateMathPatterns(patterns);
     GreedyRewriteConfig config;
     config.enableFolding(false);
     return applyPatternsGreedily(kernels, std::move(patterns), config);
