@@ -18,6 +18,8 @@ namespace mlir::cq::x86 {
 /// time) × tokens.
 struct TilePlan {
   int64_t tokens = 1;
+  /// Codes are bytes already.
+  bool unpacked = false;
   /// Rows a pass covers: those of its panels, or the lanes of one register
   /// where registers are few.
   int64_t rows = 16;
@@ -34,17 +36,24 @@ struct TilePlan {
 int64_t maxTokensPerTile(ISA isa, ActivationMode mode, LayoutKind layout,
                          bool unpacked);
 
-/// Panels of a tile.
-int64_t panelsPerTile(ISA isa, bool unpacked);
+/// Panels of a tile in a product of `tokens` (which may be
+/// ShapedType::kDynamic).
+int64_t panelsPerTile(ISA isa, ActivationMode mode, LayoutKind layout,
+                      int64_t tokens);
 
 TilePlan planTile(ISA isa, ActivationMode mode, LayoutKind layout,
                   bool unpacked, const PanelUnit &unit, int64_t k,
-                  int64_t tokens);
+                  int64_t panels, int64_t tokens);
 
 /// Whether a panel is unpacked once into scratch memory, for all tokens, rather
 /// than in every tile. `tokens` may be ShapedType::kDynamic.
 bool unpacksPanels(ISA isa, ActivationMode mode, LayoutKind layout,
                    unsigned bits, int64_t k, int64_t tokens);
+
+/// Whether blocks of tokens × columns meet all panels, rather than each panel
+/// all tokens. So it is where panels are unpacked.
+bool takesBlocks(ISA isa, ActivationMode mode, LayoutKind layout, unsigned bits,
+                 int64_t k, int64_t tokens);
 
 /// Columns of a panel that are unpacked at a time: a multiple of 128, or all.
 int64_t unpackedColumns(int64_t k, int64_t tokens);
@@ -65,7 +74,7 @@ int64_t centeredColumnsPerSum(ISA isa, const Scheme &scheme, unsigned bits,
 /// Tokens, and columns in whole pieces, whose activations stay in L2 while all
 /// panels pass by.
 int64_t tokensPerBlock();
-int64_t columnsPerBlock(int64_t k, int64_t tokens);
+int64_t columnsPerBlock(int64_t k, int64_t tokens, int64_t piece);
 
 /// How far behind the codes that are read others are fetched into L1.
 int64_t bytesFetchedAhead();

@@ -183,7 +183,8 @@ private:
                    KernelCache &cache);
   std::string segmentName(const Segment &segment) const;
   void emitPanel(WeightReader &reader);
-  void emitUnpackedPanels(const Segment &segment, Value lower, Value upper);
+  void emitBlocks(const Segment &segment, Value lower, Value upper,
+                  bool unpacked);
   /// Covers all tokens with tiles of at most `most`.
   void forTokens(int64_t most,
                  llvm::function_ref<void(Value token, int64_t tokens)> body);
@@ -219,8 +220,9 @@ void MatmulKernel::emitPanel(WeightReader &reader) {
   constexpr bool unpacked = false;
   forTokens(maxTokensPerTile(spec.isa, spec.mode, layout, unpacked),
             [&](Value token, int64_t tokens) {
-              TilePlan plan = planTile(spec.isa, spec.mode, layout, unpacked,
-                                       reader.unit(), weight.k, tokens);
+              TilePlan plan =
+                  planTile(spec.isa, spec.mode, layout, unpacked, reader.unit(),
+                           weight.k, /*panels=*/1, tokens);
               MicroTile tile(e, spec, args, &reader, plan);
               // A real loop over row halves: unrolled, LLVM would keep every
               // broadcast activation of the first half alive for the second.
@@ -235,18 +237,24 @@ void MatmulKernel::emitPanel(WeightReader &reader) {
   });
 }
 
-void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
-                                      Value upper) {
+void MatmulKernel::emitBlocks(const Segment &segment, Value lower, Value upper,
+                              bool unpacked) {
   LayoutKind layout = spec.weight.layout.kind;
-  int64_t k = spec.weight.k, columns = unpackedColumns(k, spec.m);
-  int64_t most = maxTokensPerTile(spec.isa, spec.mode, layout, true);
+  int64_t k = spec.weight.k;
+  int64_t most = maxTokensPerTile(spec.isa, spec.mode, layout, unpacked);
   bool oneTile = spec.m <= most;
+  // In pieces that fit L1 where they are unpacked.
+  int64_t columns = unpacked ? unpackedColumns(k, spec.m)
+                             : columnsPerBlock(k, spec.m, /*piece=*/128);
   SmallVector<std::unique_ptr<WeightReader>> owned;
   SmallVector<WeightReader *> readers;
-  int64_t panels = panelsPerTile(spec.isa, /*unpacked=*/true);
+  int64_t panels = panelsPerTile(spec.isa, spec.mode, layout, spec.m);
   for (int64_t i = 0; i < panels; ++i) {
-    owned.push_back(WeightReader::createUnpacked(e, spec.weight, segment,
-                                                 spec.isa, args, columns));
+    owned.push_back(
+        unpacked
+            ? WeightReader::createUnpacked(e, spec.weight, segment, spec.isa,
+                                           args, columns)
+            : WeightReader::create(e, spec.weight, segment, spec.isa, args));
     readers.push_back(owned.back().get());
   }
   // Where a panel is missing in the last tile, the one before is there again:
@@ -265,12 +273,12 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
   };
   auto tileOf = [&](int64_t tokens) {
     return MicroTile(e, spec, args, readers,
-                     planTile(spec.isa, spec.mode, layout, true,
-                              readers.front()->unit(), k, tokens));
+                     planTile(spec.isa, spec.mode, layout, unpacked,
+                              readers.front()->unit(), k, panels, tokens));
   };
   Value zero = e.index(0), end = e.index(k);
   int64_t block = std::min(spec.m, tokensPerBlock()),
-          blockColumns = oneTile ? k : columnsPerBlock(k, spec.m);
+          blockColumns = oneTile ? k : columnsPerBlock(k, spec.m, columns);
   int64_t run =
       centeredColumnsPerSum(spec.isa, spec.weight.scheme, segment.bits, k);
   std::optional<PairOffsets> offsets;
@@ -287,8 +295,8 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
                               [&](Value column, ValueRange sums) {
                                 Value to = e.min(e.add(column, columns), end);
                                 unpack(column, to);
-                                return tile.emitUnpacked(zero, column, to, sums,
-                                                         begins, zero);
+                                return tile.addColumns(zero, column, to, sums,
+                                                       begins, zero);
                               }));
     });
     return;
@@ -297,7 +305,7 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
   // at a time that stays in L1. The sums wait in L1 or L2 for the next piece,
   // and in y for the next block of columns.
   Value waiting;
-  if (columns < k)
+  if (columns < blockColumns)
     waiting = memref::AllocaOp::create(
         e, MemRefType::get({block, 16 * panels}, e.getF32Type()),
         e.getI64IntegerAttr(64));
@@ -311,8 +319,8 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
     };
     auto multiply = [&](MicroTile &tile, Value token, Value column, Value to,
                         ValueRange sums) {
-      return tile.emitUnpacked(e.add(first, token), column, to, sums, begins,
-                               token);
+      return tile.addColumns(e.add(first, token), column, to, sums, begins,
+                             token);
     };
     if (begins)
       begins->compute(first, e.index(count), begin, blockEnd);
@@ -327,19 +335,25 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
                arith::SelectOp::create(e, last, e.add(begin, k * panels), to)
                    .getResult());
       };
-      if (columns == k) {
+      auto sumsSoFar = [&](MicroTile &tile, Value token) {
+        return blockColumns == k ? tile.zeroSums()
+                                 : tile.loadStoredSums(e.add(first, token));
+      };
+      auto store = [&](MicroTile &tile, Value token, ValueRange sums) {
+        tile.store(e.add(first, token), sums);
+        if (blockColumns < k)
+          tile.fetchNextRows();
+      };
+      if (columns == blockColumns) {
         unpackPiece(begin, blockEnd);
         forTiles([&](MicroTile &tile, Value token) {
-          tile.store(e.add(first, token),
-                     multiply(tile, token, begin, blockEnd, tile.zeroSums()));
+          store(tile, token,
+                multiply(tile, token, begin, blockEnd, sumsSoFar(tile, token)));
         });
         return;
       }
       forTiles([&](MicroTile &tile, Value token) {
-        tile.keepSums(waiting, token,
-                      blockColumns == k
-                          ? tile.zeroSums()
-                          : tile.loadStoredSums(e.add(first, token)));
+        tile.keepSums(waiting, token, sumsSoFar(tile, token));
       });
       e.loop(begin, blockEnd, columns, [&](Value column) {
         Value pieceEnd = e.min(e.add(column, columns), blockEnd);
@@ -351,9 +365,7 @@ void MatmulKernel::emitUnpackedPanels(const Segment &segment, Value lower,
         });
       });
       forTiles([&](MicroTile &tile, Value token) {
-        tile.store(e.add(first, token), tile.loadSums(waiting, token));
-        if (blockColumns < k)
-          tile.fetchNextRows();
+        store(tile, token, tile.loadSums(waiting, token));
       });
     });
   };
@@ -384,15 +396,18 @@ void MatmulKernel::forCherryTokens(
 void MatmulKernel::emitSegment(const Segment &segment, Value lower,
                                Value upper) {
   auto reader = WeightReader::create(e, spec.weight, segment, spec.isa, args);
-  if (!unpacksPanels(spec.isa, spec.mode, spec.weight.layout.kind, segment.bits,
-                     spec.weight.k, spec.m)) {
+  auto decide = [&](auto heuristic) {
+    return heuristic(spec.isa, spec.mode, spec.weight.layout.kind, segment.bits,
+                     spec.weight.k, spec.m);
+  };
+  if (!decide(takesBlocks)) {
     e.loop(lower, upper, 1, [&](Value panel) {
       reader->setPanel(panel);
       emitPanel(*reader);
     });
     return;
   }
-  emitUnpackedPanels(segment, lower, upper);
+  emitBlocks(segment, lower, upper, decide(unpacksPanels));
   if (spec.transposed)
     return emitCherriesByColumn(e, spec, args, *reader, lower, upper);
   // Of many tokens a few at a time, for all panels: cherries read activations

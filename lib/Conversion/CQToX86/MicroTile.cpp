@@ -207,31 +207,37 @@ SmallVector<Value> MicroTile::fold(Value column, ValueRange totals,
   return result;
 }
 
-SmallVector<Value> MicroTile::emitInt8() {
-  unsigned tile = parts * plan.tokens;
-  SmallVector<Value> accumulators(tile, e.constF32(0.0f, isa.lanes()));
-  SmallVector<Value> zeros(tile * exponentList.size() * plan.chains,
-                           e.constI32(0, isa.lanes()));
+SmallVector<Value> MicroTile::addPacked(Value column, Value end,
+                                        ValueRange sums) {
   int64_t k = spec.weight.k, group = activationGroup(scheme),
           step = plan.columnsPerStep;
+  SmallVector<Value> zeros(sums.size() * exponentList.size() * plan.chains,
+                           e.constI32(0, isa.lanes()));
   int64_t center = fields.front().centered ? 128 : 0;
+  return e.loop(column, end, group, sums, [&](Value first, ValueRange carried) {
+    Value length = k % group == 0 ? e.index(group)
+                                  : e.min(e.sub(end, first), e.index(group));
+    SmallVector<Value> totals = e.loop(
+        e.index(0), length, step, zeros, [&](Value offset, ValueRange before) {
+          return productsInt8(e.add(first, offset), step, before);
+        });
+    return fold(first, totals, carried, center);
+  });
+}
+
+SmallVector<Value> MicroTile::emitInt8() {
+  int64_t k = spec.weight.k, group = activationGroup(scheme),
+          step = plan.columnsPerStep;
   // A shorter last group takes fewer rounds of the same loop: of several tokens
   // a step is long code, and nobody wants it twice.
-  if (plan.tokens > 2 && k > group && k % group != 0 && k % step == 0 &&
-      group % step == 0)
-    return e.loop(
-        e.index(0), e.index(k), group, accumulators,
-        [&](Value column, ValueRange carried) {
-          Value length = e.min(e.sub(e.index(k), column), e.index(group));
-          SmallVector<Value> totals =
-              e.loop(e.index(0), length, step, zeros,
-                     [&](Value offset, ValueRange sums) {
-                       return productsInt8(e.add(column, offset), step, sums);
-                     });
-          return fold(column, totals, carried, center);
-        });
+  if (plan.tokens > 2 && k > group && k % step == 0 && group % step == 0)
+    return addPacked(e.index(0), e.index(k), zeroSums());
+  unsigned tile = parts * plan.tokens;
+  SmallVector<Value> zeros(tile * exponentList.size() * plan.chains,
+                           e.constI32(0, isa.lanes()));
+  int64_t center = fields.front().centered ? 128 : 0;
   return e.pieces(
-      k, group, accumulators,
+      k, group, zeroSums(),
       [&](Value column, int64_t length, ValueRange carried) {
         SmallVector<Value> totals =
             e.pieces(length, std::min(plan.columnsPerStep, length), zeros,
@@ -240,6 +246,15 @@ SmallVector<Value> MicroTile::emitInt8() {
                      });
         return fold(column, totals, carried, center);
       });
+}
+
+SmallVector<Value> MicroTile::addColumns(Value token, Value column, Value end,
+                                         ValueRange sums, PairOffsets *offsets,
+                                         Value firstToken) {
+  tokenBase = token;
+  laneBase = e.index(0);
+  return plan.unpacked ? addUnpacked(column, end, sums, offsets, firstToken)
+                       : addPacked(column, end, sums);
 }
 
 //===----------------------------------------------------------------------===//
@@ -270,12 +285,9 @@ SmallVector<Value> MicroTile::pairsOfRun(Value column, Value length,
       });
 }
 
-SmallVector<Value> MicroTile::emitUnpacked(Value token, Value column, Value end,
-                                           ValueRange sums,
-                                           PairOffsets *offsets,
-                                           Value firstToken) {
-  tokenBase = token;
-  laneBase = e.index(0);
+SmallVector<Value> MicroTile::addUnpacked(Value column, Value end,
+                                          ValueRange sums, PairOffsets *offsets,
+                                          Value firstToken) {
   int64_t k = spec.weight.k, group = activationGroup(scheme);
   auto lengthOf = [&](Value from, Value to, int64_t whole) {
     return k % whole == 0 ? e.index(whole)

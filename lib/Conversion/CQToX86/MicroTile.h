@@ -31,13 +31,13 @@ public:
   /// [token, token + plan.tokens), stored to y (without cherries).
   void emit(Value token, Value lane);
 
-  /// Of a panel whose columns [column, end) are unpacked: what they add to the
-  /// sums, which begin at 0. With `offsets`, of the same columns and of tokens
-  /// from `firstToken` on, int16 sums begin there.
-  SmallVector<Value> emitUnpacked(Value token, Value column, Value end,
-                                  ValueRange sums,
-                                  PairOffsets *offsets = nullptr,
-                                  Value firstToken = nullptr);
+  /// What columns [column, end), which begin with a group and are whole steps,
+  /// add to the sums of int8 products (the unpacked ones, where panels are
+  /// unpacked). With `offsets`, of the same columns and of tokens from
+  /// `firstToken` on, int16 sums begin there.
+  SmallVector<Value> addColumns(Value token, Value column, Value end,
+                                ValueRange sums, PairOffsets *offsets,
+                                Value firstToken);
   SmallVector<Value> zeroSums();
   /// Stores sums to y.
   void store(Value token, ValueRange sums);
@@ -55,6 +55,9 @@ private:
   SmallVector<Value> pairsOfRun(Value column, Value length, int64_t step,
                                 ValueRange begin);
   SmallVector<Value> emitInt8();
+  SmallVector<Value> addPacked(Value column, Value end, ValueRange sums);
+  SmallVector<Value> addUnpacked(Value column, Value end, ValueRange sums,
+                                 PairOffsets *offsets, Value firstToken);
   SmallVector<Value> emitFloat();
   /// One step of the inner loop: products of columns [column, column + length).
   SmallVector<Value> productsInt8(Value column, int64_t length,
