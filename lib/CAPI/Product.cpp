@@ -17,6 +17,7 @@
 #include "cq/Codec/ReferenceGemm.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Execution/CompiledModule.h"
+#include "cq/Runtime/ChunkChoice.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
@@ -205,10 +206,6 @@ static void call(Code &code, const CqProduct_ &product, const float *x,
   }
 }
 
-/// Index of the size to run next. One row of 64 costs less than one of 8, and
-/// that less than one of 1.
-static size_t sizeFor(int64_t rows) { return rows > 24 ? 2 : rows > 2 ? 1 : 0; }
-
 int cqProductRun(CqProduct product, const float *x, int64_t m, float *out) {
   return guardStatus([&]() -> llvm::Error {
     if (llvm::Error error = needs(product, "product"))
@@ -230,7 +227,7 @@ int cqProductRun(CqProduct product, const float *x, int64_t m, float *out) {
         return fail("x has NaN or infinity at row " + llvm::Twine(i / k) +
                     ", column " + llvm::Twine(i % k));
     for (int64_t row = 0; row < m;) {
-      size_t index = sizeFor(m - row);
+      size_t index = chooseChunk(kSizes, std::size(kSizes), m - row);
       std::shared_ptr<Code> &code = product->codes[index];
       if (!code) {
         auto made = codeOf(product->sources[index], product->activation);

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Runtime/Session.h"
+#include "cq/Runtime/ChunkChoice.h"
 #include <algorithm>
 #include <cstdlib>
 #include <new>
@@ -28,22 +29,17 @@ Session::Session(std::vector<cq_chunk> list, const SessionShape &shape,
   std::sort(
       chunks.begin(), chunks.end(),
       [](const cq_chunk &a, const cq_chunk &b) { return a.tokens < b.tokens; });
-  int64_t most = chunks.back().tokens;
+  for (const cq_chunk &chunk : chunks)
+    chunkSizes.push_back(chunk.tokens);
+  int64_t most = chunkSizes.back();
   padded.resize(most);
   inputs.resize(most * sizes.width);
   rows.resize(most * std::max(sizes.width, sizes.vocabulary));
 }
 
 const cq_chunk &Session::chooseChunk(int64_t remaining) const {
-  // A pass over the weights costs about the same for any chunk up to a few
-  // tokens, so two or more smaller passes never beat a padded larger one that
-  // is at least a quarter full.
-  for (const cq_chunk &chunk : chunks)
-    if (chunk.tokens >= remaining)
-      return &chunk == &chunks.front() || chunk.tokens <= 4 * remaining
-                 ? chunk
-                 : *(&chunk - 1);
-  return chunks.back();
+  return chunks[mlir::cq::chooseChunk(chunkSizes.data(), chunkSizes.size(),
+                                      remaining)];
 }
 
 std::string Session::refuse(const int32_t *tokens, int64_t count) const {

@@ -48,11 +48,11 @@ public:
   void logits(const float *hidden, int64_t rows, float *out);
 
 private:
-  /// The chunk to run for `remaining` rows: the largest that is filled, or a
-  /// padded one where that costs less than several smaller ones.
+  /// The chunk to run next for `remaining` rows (ChunkChoice.h).
   const cq_chunk &chooseChunk(int64_t remaining) const;
 
   std::vector<cq_chunk> chunks; ///< ascending
+  std::vector<int64_t> chunkSizes;
   SessionShape sizes;
   void **parameters;
   int64_t taken = 0;
