@@ -27,6 +27,7 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
@@ -41,6 +42,43 @@ using namespace mlir;
 using namespace mlir::cq;
 
 namespace {
+
+/// The dimension among `groups` that is alone in the `position`th; -1: none.
+int64_t getSingle(ArrayRef<ReassociationIndices> groups, int64_t position) {
+  return groups[position].size() == 1 ? groups[position].front() : -1;
+}
+
+/// Index i of dimension `dim` of `value` is index i of the dimension returned
+/// of the value returned, of which it is a view: two views of one buffer that
+/// have the same rows are known for it by that.
+std::pair<Value, int64_t> getViewedRows(Value value, int64_t dim) {
+  while (dim >= 0) {
+    int64_t source = -1;
+    Operation *view = value.getDefiningOp();
+    if (auto expand = dyn_cast_or_null<memref::ExpandShapeOp>(view)) {
+      SmallVector<ReassociationIndices> groups =
+          expand.getReassociationIndices();
+      for (auto [i, group] : llvm::enumerate(groups))
+        if (getSingle(groups, i) == dim)
+          source = static_cast<int64_t>(i);
+    } else if (auto collapse =
+                   dyn_cast_or_null<memref::CollapseShapeOp>(view)) {
+      source = getSingle(collapse.getReassociationIndices(), dim);
+    } else if (auto slice = dyn_cast_or_null<memref::SubViewOp>(view)) {
+      llvm::SmallBitVector dropped = slice.getDroppedDims();
+      for (int64_t kept = -1; kept != dim;)
+        kept += !dropped.test(++source);
+      if (getConstantIntValue(slice.getMixedOffsets()[source]) != 0 ||
+          getConstantIntValue(slice.getMixedStrides()[source]) != 1)
+        source = -1;
+    }
+    if (source < 0)
+      break;
+    value = cast<ViewLikeOpInterface>(view).getViewSource();
+    dim = source;
+  }
+  return {value, dim};
+}
 
 /// How a run touches a buffer: task i only `value` at i of dimension `dim`, or
 /// (-1) all of it.
@@ -69,6 +107,7 @@ struct Run {
   /// Adds what a member does with a buffer; false where tasks would no longer
   /// be apart.
   bool add(Value value, int64_t dim, bool written) {
+    std::tie(value, dim) = getViewedRows(value, dim);
     auto [entry, fresh] =
         accesses.insert({getBase(value), Access{value, dim, written}});
     Access &access = entry->second;
@@ -99,7 +138,7 @@ struct ParallelizeRowsPass
 private:
   std::optional<Run> extend(const Run &run, Operation *op, int64_t loop);
   std::optional<Run> extendByKernel(Run run, Operation *op);
-  Run collect(linalg::LinalgOp first, int64_t loop);
+  Run collect(std::optional<Run> next, Operation *op);
   void visit(Block &block);
   void replace(const Run &run);
 
@@ -155,23 +194,30 @@ std::optional<Run> ParallelizeRowsPass::extend(const Run &run, Operation *op,
   return next;
 }
 
-/// The run with a launch (or the call of all tasks) of a kernel whose tasks are
-/// rows.
-std::optional<Run> ParallelizeRowsPass::extendByKernel(Run run, Operation *op) {
-  StringRef name;
-  ValueRange args;
-  std::optional<int64_t> tasks;
-  if (auto launch = dyn_cast<LaunchOp>(op)) {
-    name = launch.getKernel();
-    args = launch.getArgs();
-    tasks = getConstantIntValue(launch.getTasks());
-    if (auto dim = launch.getTasks().getDefiningOp<memref::DimOp>())
-      if (std::optional<int64_t> index = dim.getConstantIndex())
-        tasks = cast<MemRefType>(dim.getSource().getType()).getDimSize(*index);
-  } else {
+/// The tasks of a launch, where their number is known.
+static std::optional<int64_t> getTasks(Operation *op) {
+  auto launch = dyn_cast<LaunchOp>(op);
+  if (!launch)
     return std::nullopt;
-  }
-  auto kernel = functions->lookup(name);
+  if (auto dim = launch.getTasks().getDefiningOp<memref::DimOp>())
+    if (std::optional<int64_t> index = dim.getConstantIndex()) {
+      int64_t size =
+          cast<MemRefType>(dim.getSource().getType()).getDimSize(*index);
+      if (ShapedType::isDynamic(size))
+        return std::nullopt;
+      return size;
+    }
+  return getConstantIntValue(launch.getTasks());
+}
+
+/// The run with a launch of a kernel whose tasks are rows.
+std::optional<Run> ParallelizeRowsPass::extendByKernel(Run run, Operation *op) {
+  std::optional<int64_t> tasks = getTasks(op);
+  if (!tasks)
+    return std::nullopt;
+  auto launch = cast<LaunchOp>(op);
+  ValueRange args = launch.getArgs();
+  auto kernel = functions->lookup(launch.getKernel());
   auto written =
       kernel ? kernel->getAttrOfType<DenseI64ArrayAttr>("cq.rows_of_task")
              : DenseI64ArrayAttr();
@@ -204,12 +250,10 @@ static bool mayBeMember(Operation *op) {
   });
 }
 
-/// The longest run that begins with `first` and its `loop`.
-Run ParallelizeRowsPass::collect(linalg::LinalgOp first, int64_t loop) {
+/// The longest run that begins with `next`, whose last member is `op`.
+Run ParallelizeRowsPass::collect(std::optional<Run> next, Operation *op) {
   Run run;
-  run.tasks = first.getStaticLoopRanges()[loop];
-  std::optional<Run> next = extend(run, first, loop);
-  for (Operation *op = first; next;) {
+  while (next) {
     run = std::move(*next);
     do
       op = op->getNextNode();
@@ -234,19 +278,29 @@ Run ParallelizeRowsPass::collect(linalg::LinalgOp first, int64_t loop) {
 void ParallelizeRowsPass::visit(Block &block) {
   for (Operation *op = block.empty() ? nullptr : &block.front(); op;) {
     Operation *after = op->getNextNode();
+    Run best;
+    bool pays = false;
     if (mayBeMember(op)) {
       auto first = cast<linalg::LinalgOp>(op);
-      Run best;
       for (auto [loop, extent] : llvm::enumerate(first.getStaticLoopRanges()))
         if (extent >= minTasks && !ShapedType::isDynamic(extent)) {
-          Run run = collect(first, static_cast<int64_t>(loop));
+          Run begun;
+          begun.tasks = extent;
+          Run run = collect(extend(begun, op, static_cast<int64_t>(loop)), op);
           if (run.work() > best.work())
             best = std::move(run);
         }
-      if (best.work() >= minWork) {
-        after = best.members.back().op->getNextNode();
-        replace(best);
-      }
+      pays = best.work() >= minWork;
+    } else if (std::optional<int64_t> tasks = getTasks(op)) {
+      // A launch as it is, but for what can join it.
+      Run begun;
+      begun.tasks = *tasks;
+      best = collect(extendByKernel(begun, op), op);
+      pays = best.members.size() > 1;
+    }
+    if (pays) {
+      after = best.members.back().op->getNextNode();
+      replace(best);
     }
     op = after;
   }

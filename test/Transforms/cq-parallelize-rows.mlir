@@ -105,3 +105,58 @@ func.func @apart(%x: memref<8x8xf32>, %y: memref<8x8xf32>) {
   }
   return
 }
+
+// -----
+
+// Views of one buffer that have the same rows: both members of rotary pairs,
+// then the quantization of a collapsed view.
+
+#pair = affine_map<(i, j) -> (i, j)>
+func.func private @quantize(memref<8x32xf32>, memref<8x32xi8>, memref<8x1xf32>, memref<8x1xi32>, index, index) attributes {cq.rows_of_task = array<i64: 1, 2, 3>}
+
+// CHECK-LABEL: func.func @views(
+// CHECK:         cq.launch @cq_rows
+// CHECK-NOT:     cq.launch
+// CHECK:         return
+func.func @views(%x: memref<8x16xf32>) {
+  %c8 = arith.constant 8 : index
+  %y = memref.alloc() : memref<8x2x16xf32>
+  %c = memref.alloc() : memref<8x32xi8>
+  %d = memref.alloc() : memref<8x1xf32>
+  %e = memref.alloc() : memref<8x1xi32>
+  %y0 = memref.subview %y[0, 0, 0] [8, 1, 16] [1, 1, 1] : memref<8x2x16xf32> to memref<8x16xf32, strided<[32, 1]>>
+  linalg.generic {indexing_maps = [#pair, #pair], iterator_types = ["parallel", "parallel"]} ins(%x : memref<8x16xf32>) outs(%y0 : memref<8x16xf32, strided<[32, 1]>>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  }
+  %y1 = memref.subview %y[0, 1, 0] [8, 1, 16] [1, 1, 1] : memref<8x2x16xf32> to memref<8x16xf32, strided<[32, 1], offset: 16>>
+  linalg.generic {indexing_maps = [#pair, #pair], iterator_types = ["parallel", "parallel"]} ins(%x : memref<8x16xf32>) outs(%y1 : memref<8x16xf32, strided<[32, 1], offset: 16>>) {
+  ^bb0(%in: f32, %out: f32):
+    %0 = arith.negf %in : f32
+    linalg.yield %0 : f32
+  }
+  %z = memref.collapse_shape %y [[0], [1, 2]] : memref<8x2x16xf32> into memref<8x32xf32>
+  cq.launch @quantize(%z, %c, %d, %e : memref<8x32xf32>, memref<8x32xi8>, memref<8x1xf32>, memref<8x1xi32>) tasks(%c8)
+  return
+}
+
+// Row i of one view is row i + 1 of the other.
+// CHECK-LABEL: func.func @shifted(
+// CHECK-NEXT:    memref.alloc
+// CHECK:         cq.launch @cq_rows
+// CHECK:         cq.launch @cq_rows
+// CHECK:         return
+func.func @shifted(%x: memref<8x2xf32>) {
+  %y = memref.alloc() : memref<9x2xf32>
+  %y0 = memref.subview %y[0, 0] [8, 2] [1, 1] : memref<9x2xf32> to memref<8x2xf32, strided<[2, 1]>>
+  linalg.generic {indexing_maps = [#pair, #pair], iterator_types = ["parallel", "parallel"]} ins(%x : memref<8x2xf32>) outs(%y0 : memref<8x2xf32, strided<[2, 1]>>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  }
+  %y1 = memref.subview %y[1, 0] [8, 2] [1, 1] : memref<9x2xf32> to memref<8x2xf32, strided<[2, 1], offset: 2>>
+  linalg.generic {indexing_maps = [#pair, #pair], iterator_types = ["parallel", "parallel"]} ins(%x : memref<8x2xf32>) outs(%y1 : memref<8x2xf32, strided<[2, 1], offset: 2>>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  }
+  return
+}

@@ -67,7 +67,8 @@ def ParallelizeRows : Pass<"cq-parallelize-rows", "::mlir::ModuleOp"> {
     treat index i of one parallel loop (of the same static extent) apart from the
     others: RMSNorm of 64 tokens, softmax of 64 rows. Launches of kernels whose tasks
     are the rows of all operands (`cq.rows_of_task`, a list of those they write:
-    cq.dynamic_quantize) join them, so that a token is quantized where it was
+    cq.dynamic_quantize, the transposition of activations) join them and each
+    other, so that a token is quantized where it was
     normalized. Small runs stay as they are. The kernel works on
     views of the buffers, with the same ops in the same order.
   }];

@@ -15,14 +15,13 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace mlir::cq;
 using namespace mlir::cq::x86;
 
 static constexpr int64_t kTokens = kTransposedTokens, kLanes = 8;
-/// Columns of a task that transposes.
-static constexpr int64_t kTaskColumns = 32;
 
 MemRefType mlir::cq::x86::transposedType(MLIRContext *context, int64_t m,
                                          int64_t k) {
@@ -31,45 +30,79 @@ MemRefType mlir::cq::x86::transposedType(MLIRContext *context, int64_t m,
       Float32Type::get(context));
 }
 
-// A short last block of 256 columns has no cherries, and is not needed.
-int64_t mlir::cq::x86::transposeTasks(int64_t k) {
-  return std::min(k, CherrySpec::slotBlocks(k) * 256) / kTaskColumns;
-}
-
+// Tasks are tokens, so that cq-parallelize-rows can have a token transposed
+// while it is in the cache of the thread that made it. Eight tokens at a time
+// are a vector of a column: a range that begins or ends among them stores the
+// lanes that it has.
 func::FuncOp mlir::cq::x86::buildTransposeKernel(OpBuilder &builder,
                                                  Location loc, StringRef name,
                                                  MemRefType x,
                                                  MemRefType columns) {
   OpBuilder::InsertionGuard guard(builder);
-  assert(x.getDimSize(1) % kTaskColumns == 0);
+  int64_t m = x.getDimSize(0), k = x.getDimSize(1);
+  // A short last block of 256 columns has no cherries, and is not needed.
+  int64_t width = std::min(k, columns.getDimSize(1));
+  assert(width % kLanes == 0);
   Value from, to, begin, end;
   std::pair<MemRefType, Value *> slots[] = {{x, &from}, {columns, &to}};
   func::FuncOp func =
       createKernelFunction(builder, loc, name, slots, begin, end);
   Emitter e(loc, builder);
   e.setInsertionPointToStart(&func.front());
-  int64_t m = x.getDimSize(0);
-  e.loop(begin, end, 1, [&](Value task) {
-    Value first = e.mul(task, kTaskColumns);
-    e.pieces(m, kTokens, {}, [&](Value token, int64_t count, ValueRange) {
-      e.loop(first, e.add(first, kTaskColumns), kLanes, [&](Value column) {
-        for (int64_t t = 0; t < kTokens; t += kLanes) {
-          SmallVector<Value> rows;
-          // Tokens that do not exist repeat the last one; nobody stores what
-          // becomes of them.
-          for (int64_t i = t; i < t + kLanes; ++i)
-            rows.push_back(e.loadVector(
-                from, {e.add(token, std::min(i, count - 1)), column}, kLanes));
-          rows = transpose8(e, loc, rows);
-          for (int64_t i = 0; i < kLanes; ++i)
-            e.store(rows[i], to,
-                    {e.udiv(token, kTokens), e.add(column, i), e.index(t)});
-        }
-      });
-      return SmallVector<Value>();
+  auto transposeGroup = [&](Value group, Value stop, bool whole) {
+    Value last = e.sub(e.min(stop, e.index(m)), e.index(1)), mask;
+    SmallVector<Value> tokens;
+    for (int64_t i = 0; i < kLanes; ++i)
+      tokens.push_back(e.min(e.max(e.add(group, i), begin), last));
+    if (!whole) {
+      auto lanes = VectorType::get({kLanes}, e.getI1Type());
+      auto upTo = [&](Value bound) {
+        return vector::CreateMaskOp::create(
+            e, lanes, e.min(e.sub(bound, group), e.index(kLanes)));
+      };
+      Value before = upTo(e.max(begin, group));
+      mask = arith::XOrIOp::create(e, upTo(stop), before);
+    }
+    Value block = e.udiv(group, kTokens), lane = e.urem(group, kTokens);
+    e.loop(e.index(0), e.index(width), kLanes, [&](Value column) {
+      SmallVector<Value> rows;
+      for (Value token : tokens)
+        rows.push_back(e.loadVector(from, {token, column}, kLanes));
+      rows = transpose8(e, loc, rows);
+      for (int64_t i = 0; i < kLanes; ++i) {
+        SmallVector<Value> place{block, e.add(column, i), lane};
+        if (whole)
+          e.store(rows[i], to, place);
+        else
+          vector::MaskedStoreOp::create(e, to, place, mask, rows[i]);
+      }
     });
-  });
+  };
+  e.ifThen(
+      arith::CmpIOp::create(e, arith::CmpIPredicate::ult, begin, end), [&] {
+        // Tokens that do not exist repeat the last one; nobody stores what
+        // becomes of them.
+        Value rounded = e.index((m + kTokens - 1) / kTokens * kTokens);
+        Value stop = arith::SelectOp::create(
+            e,
+            arith::CmpIOp::create(e, arith::CmpIPredicate::eq, end, e.index(m)),
+            rounded, end);
+        e.loop(e.mul(e.udiv(begin, kLanes), kLanes), stop, kLanes,
+               [&](Value group) {
+                 Value inside = arith::AndIOp::create(
+                     e,
+                     arith::CmpIOp::create(e, arith::CmpIPredicate::ule, begin,
+                                           group),
+                     arith::CmpIOp::create(e, arith::CmpIPredicate::ule,
+                                           e.add(group, kLanes), stop));
+                 e.ifThen(
+                     inside, [&] { transposeGroup(group, stop, true); },
+                     [&] { transposeGroup(group, stop, false); });
+               });
+      });
   func::ReturnOp::create(e);
+  // For cq-parallelize-rows: task i is row i of x, and writes its part of this.
+  func->setAttr("cq.rows_of_task", builder.getDenseI64ArrayAttr({1}));
   return func;
 }
 
@@ -121,7 +154,7 @@ void mlir::cq::x86::transposeActivations(
           return buildTransposeKernel(builder, b.getLoc(), symbol, type,
                                       columnsType);
         });
-    Value tasks = arith::ConstantIndexOp::create(b, transposeTasks(k));
+    Value tasks = arith::ConstantIndexOp::create(b, m);
     if (m * k < parallelQuantizeElements()) {
       Value zero = arith::ConstantIndexOp::create(b, 0);
       func::CallOp::create(b, kernel,

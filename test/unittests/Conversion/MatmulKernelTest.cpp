@@ -79,8 +79,11 @@ void runKernel(KernelHarness &harness, MatmulCase &c,
     std::fill_n(columns->as<uint32_t>(), type.getNumElements(), ~0u);
     KernelHarness::Argument from{xs.as<void>(), {m, w.k}},
         to{columns->as<void>(), {shape[0], shape[1], shape[2]}};
-    EXPECT_TRUE(
-        harness.call(c.name + "_columns", {from, to}, 0, transposeTasks(w.k)));
+    // Ranges that begin and end among the eight tokens of a vector.
+    for (auto [begin, end] :
+         {std::pair(m / 2, m), std::pair<int64_t, int64_t>(0, m / 3),
+          std::pair(m / 3, m / 2)})
+      EXPECT_TRUE(harness.call(c.name + "_columns", {from, to}, begin, end));
     std::vector<float> transposed = columnsOf(x, m, w.k, shape);
     EXPECT_TRUE(harness.holds(1, transposed.data(), columns->size()));
     // Where kernels are recorded, none has written them.

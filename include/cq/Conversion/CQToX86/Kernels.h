@@ -77,11 +77,10 @@ inline constexpr int64_t kTransposedTokens = 16;
 MemRefType transposedType(MLIRContext *context, int64_t m, int64_t k);
 /// Whether a product is quicker with x by columns.
 bool wantsTransposed(const MatmulSpec &spec);
-/// What makes it of x [m, k]; tasks are pieces of k.
+/// What makes it of x [m, k]; tasks are tokens.
 func::FuncOp buildTransposeKernel(OpBuilder &builder, Location loc,
                                   StringRef name, MemRefType x,
                                   MemRefType columns);
-int64_t transposeTasks(int64_t k);
 
 /// With a cache the kernel consists of calls, one for each segment of rows;
 /// what is called goes into the cache's module and is shared with other
