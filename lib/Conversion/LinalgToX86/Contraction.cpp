@@ -217,11 +217,10 @@ LogicalResult ContractionLowering::lower(RewriterBase &rewriter, LinalgOp op) {
   int64_t rows = r.m == -1 ? 1 : ranges[r.m];
   bool few = !ShapedType::isDynamic(rows) && rows <= kFewRows;
   bool batched = !r.outer.empty();
-  bool dot = isUnit(0, r.k) && isUnit(1, r.k) && (batched || few);
+  bool along = isUnit(0, r.k) && isUnit(1, r.k) && isUnit(2, r.n);
+  bool dot = along && few;
   // Horizontal sums of many rows cost more than transposing B once for them.
-  bool transposed = dot && !few && isUnit(2, r.n);
-  if (transposed)
-    dot = false;
+  bool transposed = along && !few && batched;
   bool direct = !dot && !transposed && isUnit(1, r.n) && isUnit(2, r.n) &&
                 (batched || few);
   bool packed = !dot && !direct && !transposed && isUnit(2, r.n) && !batched;
@@ -261,17 +260,20 @@ LogicalResult ContractionLowering::lower(RewriterBase &rewriter, LinalgOp op) {
     batches = times(batches, extents[d]);
 
   if (dot) {
-    int64_t tile = few ? std::min<int64_t>(rows, 4) : 4;
+    DotTile tile = DotTile::get(tiling.lanes, rows);
     func::FuncOp kernel = getDotKernel(module, tiling.lanes, tile);
-    Value tasks = times(batches, ceilDiv(n, getDotColumns(tiling.lanes, tile)));
+    Value tasks = times(batches, ceilDiv(n, tile.columns));
     launch(rewriter, loc, kernel,
            {view(0, r.m, r.k, true), view(1, r.n, r.k, true),
-            view(2, r.m, r.n, false), accumulate},
+            view(2, r.m, r.n, true), accumulate},
            tasks, tiny);
   } else if (direct || transposed) {
-    int64_t tile = few ? std::min<int64_t>(rows, 6) : 6;
+    DirectForm form = transposed ? DirectForm::Transposed
+                      : few      ? DirectForm::FewRows
+                                 : DirectForm::ManyRows;
     func::FuncOp kernel =
-        getDirectKernel(module, tiling.lanes, tile, transposed);
+        getDirectKernel(module, tiling.lanes,
+                        few ? getDirectRows(tiling.lanes, rows) : 6, form);
     Value tasks = times(batches, ceilDiv(n, 2 * tiling.lanes));
     launch(rewriter, loc, kernel,
            {view(0, r.m, r.k, false),

@@ -7,9 +7,9 @@
 //===----------------------------------------------------------------------===//
 
 // For P · V of attention and few rows times W[K, N]: rows of B are read where
-// they lie, elements of A are broadcast. All tasks of a thread do a block of
-// rows of B before the next block where one tile has all rows of A (decode):
-// memory is read in its order, and sums wait in C. For Q · Kᵀ of many tokens a
+// they lie, elements of A are broadcast. With few rows of A (decode) all tasks
+// of a thread do a block of rows of B before the next block: memory is read in
+// its order, and sums wait in C. For Q · Kᵀ of many tokens a
 // task transposes its keys first.
 //
 //===----------------------------------------------------------------------===//
@@ -19,10 +19,19 @@
 using namespace mlir;
 using namespace mlir::cq;
 
+int64_t mlir::cq::getDirectRows(unsigned lanes, int64_t rows) {
+  // Two sums a row, two vectors of B and a broadcast must fit the registers: 16
+  // with AVX2, 32 with AVX-512.
+  int64_t most = lanes >= 16 ? 12 : 6;
+  return llvm::divideCeil(rows, llvm::divideCeil(rows, most));
+}
+
 func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
-                                       int64_t rows, bool transposed) {
-  std::string name = (transposed ? "cq_f32_direct_nk_" : "cq_f32_direct_") +
-                     std::to_string(rows);
+                                       int64_t rows, DirectForm form) {
+  const bool transposed = form == DirectForm::Transposed,
+             few = form == DirectForm::FewRows;
+  std::string name = "cq_f32_direct_";
+  name += (few ? "few_" : transposed ? "nk_" : "") + std::to_string(rows);
   if (auto existing = module.lookupSymbol<func::FuncOp>(name))
     return existing;
   MLIRContext *context = module.getContext();
@@ -36,8 +45,6 @@ func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
   /// Rows of B in a block: those of all heads of a model of 135 M are 24 KB.
   constexpr int64_t blockRows = 32;
   constexpr int64_t lineElements = 16;
-  // Many rows of A find B in L1.
-  const bool fetches = !transposed && rows <= 4;
 
   Value c0 = k.index(0), c1 = k.index(1);
   Value m = k.dim(out, 2), n = k.dim(out, 3), depth = k.dim(lhs, 3);
@@ -49,10 +56,9 @@ func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
 
   // At least one block: C is written even where K is 0.
   Value most = k.max(depth, c1), block = most;
-  if (!transposed) {
-    Value waits = k.both(k.less(m, k.index(rows + 1)), k.isFalse(accumulate));
-    block = k.select(waits, k.index(blockRows), most);
-  }
+  // Sums that are added to C do not wait there.
+  if (few)
+    block = k.select(accumulate, most, k.index(blockRows));
   auto emitTask = [&](Value task, Value from, Value to) {
     Value batch = k.div(task, tiles);
     Value n0 = k.mul(k.rem(task, tiles), k.index(vectors * lanes));
@@ -77,7 +83,7 @@ func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
         for (int64_t i = 0; i < rows; ++i)
           row.push_back(k.min(k.add(m0, k.index(i)), lastRow));
         SmallVector<Value> begun(rows * vectors, k.zeroVector());
-        if (!transposed) {
+        if (few) {
           Value first = k.less(from, c1);
           for (int64_t i = 0; i < rows; ++i)
             for (int64_t v = 0; v < vectors; ++v) {
@@ -88,7 +94,7 @@ func::FuncOp mlir::cq::getDirectKernel(ModuleOp module, unsigned lanes,
         SmallVector<Value> sums =
             k.loop(from, to, c1, begun, [&](Value at, ValueRange sums) {
               SmallVector<Value> next(sums), w;
-              for (unsigned j = 0; fetches && j < vectors * lanes;
+              for (unsigned j = 0; few && j < vectors * lanes;
                    j += lineElements)
                 k.prefetch(rhs, {b0, b1,
                                  k.min(k.add(at, k.index(blockRows)),

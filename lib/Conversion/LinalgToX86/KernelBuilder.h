@@ -127,17 +127,31 @@ public:
 /// Adds the kernels of this family; each returns the existing one if there is.
 /// All compute C += A · B, or C = A · B where `accumulate` is false.
 ///
-/// cq_f32_dot_<rows>(A [.,.,M,K] unit, B [.,.,N,K] unit, C [.,.,M,N], i1
+/// cq_f32_dot_<rows>(A [.,.,M,K] unit, B [.,.,N,K] unit, C [.,.,M,N] unit, i1
 /// accumulate, begin, end): sums along contiguous K; task = batch × ceil(N /
 /// columns).
-func::FuncOp getDotKernel(ModuleOp module, unsigned lanes, int64_t rows);
-int64_t getDotColumns(unsigned lanes, int64_t rows);
+struct DotTile {
+  int64_t rows, columns; ///< of C; 4 or 8 columns
+  /// For M = `rows`: as many passes over the tile's rows of B as must be, of
+  /// about the same number of rows.
+  static DotTile get(unsigned lanes, int64_t rows);
+};
+func::FuncOp getDotKernel(ModuleOp module, unsigned lanes, const DotTile &tile);
 /// cq_f32_direct_<rows>(A [.,.,M,K], B [.,.,K,N] unit, C [.,.,M,N] unit, …):
 /// reads rows of B where they lie; task = batch × ceil(N / (2 vectors)).
-/// cq_f32_direct_nk_<rows>, `transposed`: B [.,.,N,K] unit; a task transposes
-/// its rows of B first.
+enum class DirectForm {
+  ManyRows,
+  /// cq_f32_direct_few_<rows>: a block of rows of B meets all tasks of a thread
+  /// before the next block does.
+  FewRows,
+  /// cq_f32_direct_nk_<rows>: B [.,.,N,K] unit; a task transposes its rows of B
+  /// first.
+  Transposed
+};
 func::FuncOp getDirectKernel(ModuleOp module, unsigned lanes, int64_t rows,
-                             bool transposed);
+                             DirectForm form);
+/// Rows of such a kernel's tile for M = `rows`, which are few.
+int64_t getDirectRows(unsigned lanes, int64_t rows);
 /// cq_f32_pack(A [1,1,M,K], P [?], begin, end): panels of `rows` rows, blocks
 /// of `depth` columns; task = ceil(M / rows).
 func::FuncOp getPackKernel(ModuleOp module, const GemmTiling &tiling);

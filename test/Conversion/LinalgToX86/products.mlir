@@ -1,5 +1,6 @@
 // RUN: cq-opt --convert-linalg-to-x86 %s | FileCheck %s
 // RUN: cq-opt --convert-linalg-to-x86=parallel=false %s | FileCheck %s --check-prefix=SERIAL
+// RUN: cq-opt --convert-linalg-to-x86=vector-bits=512 %s | FileCheck %s --check-prefix=WIDE
 
 #mk = affine_map<(m, n, k) -> (m, k)>
 #nk = affine_map<(m, n, k) -> (n, k)>
@@ -58,6 +59,36 @@ func.func @scores(%q: memref<3x64x64xf32>, %k: memref<128x3x64xf32>, %s: memref<
   ^bb0(%a: f32, %b: f32, %o: f32):
     %p = arith.mulf %a, %b : f32
     %r = arith.addf %o, %p : f32
+    linalg.yield %r : f32
+  }
+  return
+}
+
+// Decode with seven heads that share keys and values: as few passes over them as
+// registers allow, of about the same number of rows.
+// CHECK-LABEL: @seven_heads
+// CHECK: cq.launch @cq_f32_dot_3
+// CHECK: cq.launch @cq_f32_direct_few_4
+// WIDE-LABEL: @seven_heads
+// WIDE: cq.launch @cq_f32_dot_4
+// WIDE: cq.launch @cq_f32_direct_few_7
+func.func @seven_heads(%q: memref<2x7x64xf32>, %k: memref<128x2x64xf32>, %s: memref<2x7x128xf32>, %o: memref<2x7x64xf32>) {
+  linalg.generic {
+    indexing_maps = [affine_map<(h, m, t, k) -> (h, m, k)>, affine_map<(h, m, t, k) -> (t, h, k)>, affine_map<(h, m, t, k) -> (h, m, t)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+    ins(%q, %k : memref<2x7x64xf32>, memref<128x2x64xf32>) outs(%s : memref<2x7x128xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %p = arith.mulf %a, %b : f32
+    %r = arith.addf %c, %p : f32
+    linalg.yield %r : f32
+  }
+  linalg.generic {
+    indexing_maps = [affine_map<(h, m, d, t) -> (h, m, t)>, affine_map<(h, m, d, t) -> (t, h, d)>, affine_map<(h, m, d, t) -> (h, m, d)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+    ins(%s, %k : memref<2x7x128xf32>, memref<128x2x64xf32>) outs(%o : memref<2x7x64xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %p = arith.mulf %a, %b : f32
+    %r = arith.addf %c, %p : f32
     linalg.yield %r : f32
   }
   return

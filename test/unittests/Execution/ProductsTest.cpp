@@ -181,11 +181,11 @@ TEST(Products, EveryTransposition) {
 
 TEST(Products, Attention) {
   std::vector<Product> products;
-  for (int64_t m : {1, 3, 8, 21})
+  for (int64_t m : {1, 3, 5, 8, 14, 21})
     for (int64_t t : {1, 7, 40, 129}) {
       // Q · Kᵀ and P · V with the heads inside, as a cache holds them.
-      products.push_back({"hmtk", "hmk", "thk", "hmt", {3, m, t, 64}, true});
-      products.push_back({"hmdk", "hmk", "khd", "hmd", {3, m, 64, t}, true});
+      products.push_back({"hmtk", "hmk", "thk", "hmt", {3, m, t, 80}, true});
+      products.push_back({"hmdk", "hmk", "khd", "hmd", {3, m, 80, t}, true});
       products.push_back({"hmdk", "hmk", "khd", "mhd", {2, m, 20, t}, false});
       products.push_back(
           {"hgmtk", "mhgk", "thk", "hgmt", {2, 3, m, t, 16}, true});
