@@ -142,9 +142,9 @@ TilePlan mlir::cq::x86::planTile(ISA isa, ActivationMode mode,
     return plan;
   }
   // Straight-line code that is long enough to hide the loop and short enough
-  // for compile time: 32 quads for one token, 8 for several.
-  plan.columnsPerStep =
-      std::max<int64_t>(unit.columns(), tokens == 1 ? 64 : 32);
+  // for compile time: 32 quads for one token, 8 for several, 4 of two panels.
+  plan.columnsPerStep = std::max<int64_t>(
+      unit.columns(), panels > 1 ? 16 : (tokens == 1 ? 64 : 32));
   if (mode == ActivationMode::F32)
     plan.columnsPerStep = std::max<int64_t>(unit.columns(), 16);
   return plan;
