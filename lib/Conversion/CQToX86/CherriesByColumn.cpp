@@ -15,6 +15,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Epilogue.h"
+#include "Heuristics.h"
 #include "cq/Conversion/Transpose.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -24,7 +25,7 @@ using namespace mlir;
 using namespace mlir::cq;
 using namespace mlir::cq::x86;
 
-static constexpr int64_t kRows = 16, kTokens = kTransposedTokens, kLanes = 8;
+static constexpr int64_t kRows = 16, kTokens = kTransposedTokens;
 
 namespace {
 
@@ -33,7 +34,7 @@ class CherryColumns {
 public:
   CherryColumns(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
                 WeightReader &reader)
-      : e(e), args(args), reader(reader),
+      : e(e), args(args), reader(reader), lanes(spec.isa.lanes()),
         blocks(CherrySpec::slotBlocks(spec.weight.k)),
         count(spec.weight.cherries.count) {
     auto scratch = [&](int64_t rows, int64_t columns) {
@@ -46,6 +47,10 @@ public:
   }
 
   void emitPanel(Value token, int64_t tokens);
+  /// Asks for y of the next panel.
+  void fetchNextRows(Value token, int64_t tokens);
+  /// Asks for columns [from, to) of the sixteen tokens behind `token`'s.
+  void fetchNextTokens(Value token, Value from, Value to);
 
 private:
   void sumRows(Value tokenBlock, Value entries);
@@ -54,7 +59,7 @@ private:
   Emitter &e;
   const KernelArgs &args;
   WeightReader &reader;
-  int64_t blocks, count;
+  int64_t lanes, blocks, count;
   Value deltas; ///< of the panel, [slots, 16 rows]
   Value sums;   ///< [16 rows, 16 tokens]
 };
@@ -62,9 +67,9 @@ private:
 } // namespace
 
 void CherryColumns::sumRows(Value tokenBlock, Value entries) {
-  constexpr int64_t rows = 4, halves = kTokens / kLanes;
+  const int64_t halves = kTokens / lanes, rows = 8 / halves;
   e.loop(e.index(0), e.index(kRows), rows, [&](Value row) {
-    SmallVector<Value> zeros(rows * halves, e.constF32(0.0f, kLanes));
+    SmallVector<Value> zeros(rows * halves, e.constF32(0.0f, lanes));
     auto addSlot = [&](Value block, Value slot, ValueRange before) {
       SmallVector<Value> after(before);
       Value at = e.add(e.mul(block, count), slot);
@@ -75,10 +80,10 @@ void CherryColumns::sumRows(Value tokenBlock, Value entries) {
             e.add(e.mul(block, 256),
                   arith::IndexCastUIOp::create(
                       e, e.getIndexType(), e.load(args.cherryColumns, place)));
-        Value delta = e.splat(e.load(deltas, {at, e.add(row, r)}), kLanes);
+        Value delta = e.splat(e.load(deltas, {at, e.add(row, r)}), lanes);
         for (int64_t half = 0; half < halves; ++half) {
           Value x = e.loadVector(
-              args.x, {tokenBlock, column, e.index(half * kLanes)}, kLanes);
+              args.x, {tokenBlock, column, e.index(half * lanes)}, lanes);
           Value &sum = after[r * halves + half];
           sum = LLVM::FMAOp::create(e, delta, x, sum);
         }
@@ -98,25 +103,40 @@ void CherryColumns::sumRows(Value tokenBlock, Value entries) {
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t half = 0; half < halves; ++half)
         e.store(totals[r * halves + half], sums,
-                {e.add(row, r), e.index(half * kLanes)});
+                {e.add(row, r), e.index(half * lanes)});
   });
 }
 
 void CherryColumns::addToY(Value token, int64_t tokens, bool masked) {
-  for (int64_t t = 0; t < tokens; t += kLanes)
-    for (int64_t lane = 0; lane < kRows; lane += kLanes) {
+  for (int64_t t = 0; t < tokens; t += lanes)
+    for (int64_t lane = 0; lane < kRows; lane += lanes) {
       SmallVector<Value> rows;
-      for (int64_t i = 0; i < kLanes; ++i)
+      for (int64_t i = 0; i < lanes; ++i)
         rows.push_back(
-            e.loadVector(sums, {e.index(lane + i), e.index(t)}, kLanes));
-      rows = transpose8(e, e.getLoc(), rows);
-      for (int64_t i = 0; i < std::min(kLanes, tokens - t); ++i) {
+            e.loadVector(sums, {e.index(lane + i), e.index(t)}, lanes));
+      rows = lanes == 8 ? transpose8(e, e.getLoc(), rows)
+                        : transpose16(e, e.getLoc(), rows);
+      for (int64_t i = 0; i < std::min(lanes, tokens - t); ++i) {
         Value at = e.add(token, t + i), row = e.index(lane);
-        Value y = loadStored(e, args.y, at, reader, row, kLanes, masked);
+        Value y = loadStored(e, args.y, at, reader, row, lanes, masked);
         storeRows(e, args.y, at, reader, row,
                   arith::AddFOp::create(e, y, rows[i]), masked);
       }
     }
+}
+
+void CherryColumns::fetchNextRows(Value token, int64_t tokens) {
+  if (reader.rowOrder()) // rows of another order are anywhere
+    return;
+  for (int64_t t = 0; t < tokens; ++t)
+    e.prefetch(args.y, {e.add(token, t), reader.row(e.index(kRows))},
+               /*forWrite=*/true);
+}
+
+void CherryColumns::fetchNextTokens(Value token, Value from, Value to) {
+  Value next = e.add(e.udiv(token, kTokens), 1);
+  e.loop(from, to, 1,
+         [&](Value column) { e.prefetch(args.x, {next, column, e.index(0)}); });
 }
 
 void CherryColumns::emitPanel(Value token, int64_t tokens) {
@@ -124,8 +144,8 @@ void CherryColumns::emitPanel(Value token, int64_t tokens) {
   Value entries = e.mul(panel, blocks * count * kRows);
   e.loop(e.index(0), e.index(blocks * count), 1, [&](Value slot) {
     Value at = e.add(entries, e.mul(slot, kRows));
-    for (int64_t lane = 0; lane < kRows; lane += kLanes)
-      e.store(e.toF32(e.loadVector(args.cherryDeltas, e.add(at, lane), kLanes)),
+    for (int64_t lane = 0; lane < kRows; lane += lanes)
+      e.store(e.toF32(e.loadVector(args.cherryDeltas, e.add(at, lane), lanes)),
               deltas, {slot, e.index(lane)});
   });
   sumRows(e.udiv(token, kTokens), entries);
@@ -137,10 +157,25 @@ void mlir::cq::x86::emitCherriesByColumn(Emitter &e, const MatmulSpec &spec,
                                          WeightReader &reader, Value lower,
                                          Value upper) {
   CherryColumns cherries(e, spec, args, reader);
-  // The columns of sixteen tokens stay in L2 for all panels.
+  // The columns of sixteen tokens stay in L2 for all panels, each of which
+  // fetches a part of the next ones.
+  const bool fetches = spec.m > tokensPerBlock(); // fewer are in L2 still
+  Value columns = e.index(cast<MemRefType>(args.x.getType()).getDimSize(1)),
+        part;
+  if (fetches) {
+    Value panels = e.max(e.sub(upper, lower), e.index(1));
+    part = arith::DivUIOp::create(e, e.sub(e.add(columns, panels), e.index(1)),
+                                  panels);
+  }
   e.pieces(spec.m, kTokens, {}, [&](Value token, int64_t tokens, ValueRange) {
     e.loop(lower, upper, 1, [&](Value panel) {
       reader.setPanel(panel);
+      if (fetches) {
+        cherries.fetchNextRows(token, tokens);
+        Value from = e.mul(e.sub(panel, lower), part);
+        cherries.fetchNextTokens(token, from,
+                                 e.min(e.add(from, part), columns));
+      }
       cherries.emitPanel(token, tokens);
     });
     return SmallVector<Value>();
