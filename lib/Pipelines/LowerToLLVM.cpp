@@ -71,6 +71,11 @@ void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,
   ConvertCQToX86PassOptions packed;
   packed.targetCPU = options.targetCPU;
   pm.addPass(createConvertCQToX86Pass(packed));
+  // Whole, before its softmax is taken for loops over rows.
+  ConvertAttentionToX86Options attention;
+  attention.vectorBits = getVectorBits(options.targetCPU);
+  attention.parallel = options.parallel;
+  pm.addPass(createConvertAttentionToX86(attention));
   // q, k and v are one launch; gate, up and SwiGLU are another.
   if (options.parallel && options.fuse)
     pm.addPass(createFuseLaunches());

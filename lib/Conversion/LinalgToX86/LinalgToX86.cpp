@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Conversion/LinalgToX86/LinalgToX86.h"
+#include "Attention.h"
 #include "Contraction.h"
 #include "Loops.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
@@ -16,12 +17,14 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
 
 namespace mlir::cq {
+#define GEN_PASS_DEF_CONVERTATTENTIONTOX86
 #define GEN_PASS_DEF_CONVERTLINALGTOX86
 #include "cq/Conversion/LinalgToX86/LinalgToX86.h.inc"
 } // namespace mlir::cq
@@ -70,6 +73,56 @@ struct ConvertLinalgToX86Pass
       }
       ++numLoops;
     }
+  }
+};
+
+struct ConvertAttentionToX86Pass
+    : mlir::cq::impl::ConvertAttentionToX86Base<ConvertAttentionToX86Pass> {
+  using ConvertAttentionToX86Base::ConvertAttentionToX86Base;
+
+  void runOnOperation() override {
+    SmallVector<linalg::GenericOp> ops;
+    getOperation().walk([&](linalg::GenericOp op) { ops.push_back(op); });
+    SmallVector<Attention> found;
+    for (linalg::GenericOp op : ops)
+      if (std::optional<Attention> attention = matchAttention(op))
+        found.push_back(std::move(*attention));
+    for (const Attention &attention : found)
+      replace(attention);
+  }
+
+private:
+  void replace(const Attention &attention) {
+    const AttentionShape &shape = attention.shape;
+    unsigned lanes = vectorBits / 32;
+    int64_t rows = getAttentionRows(lanes);
+    if (shape.tokens % rows != 0 || shape.width % 8 != 0)
+      return;
+    Operation *last = attention.ops.back();
+    ImplicitLocOpBuilder b(last->getLoc(), last);
+    func::FuncOp kernel = getAttentionKernel(getOperation(), attention, lanes);
+    auto index = [&](int64_t value) -> Value {
+      return arith::ConstantIndexOp::create(b, value);
+    };
+    SmallVector<Value> arguments{
+        attention.queries, attention.keys, attention.values, attention.result,
+        attention.position ? attention.position : index(0)};
+    Value tasks = index(shape.groups * shape.heads * shape.tokens / rows);
+    if (parallel) {
+      LaunchOp::create(b, kernel.getSymName(), arguments, tasks);
+    } else {
+      arguments.append({index(0), tasks});
+      func::CallOp::create(b, kernel, arguments);
+    }
+    ++numKernels;
+    // What is freed in between is still read.
+    for (Operation *op = attention.ops.front(), *next; op != last; op = next) {
+      next = op->getNextNode();
+      if (isa<memref::DeallocOp>(op))
+        op->moveAfter(last);
+    }
+    for (linalg::LinalgOp op : attention.ops)
+      op->erase();
   }
 };
 } // namespace

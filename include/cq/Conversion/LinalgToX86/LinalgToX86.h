@@ -13,6 +13,7 @@
 
 namespace mlir::cq {
 
+#define GEN_PASS_DECL_CONVERTATTENTIONTOX86
 #define GEN_PASS_DECL_CONVERTLINALGTOX86
 #define GEN_PASS_REGISTRATION
 #include "cq/Conversion/LinalgToX86/LinalgToX86.h.inc"

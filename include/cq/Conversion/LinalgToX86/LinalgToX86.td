@@ -38,4 +38,26 @@ def ConvertLinalgToX86 : Pass<"convert-linalg-to-x86", "::mlir::ModuleOp"> {
     "::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect", "::mlir::cq::CQDialect"];
 }
 
+def ConvertAttentionToX86 : Pass<"convert-attention-to-x86", "::mlir::ModuleOp"> {
+  let summary = "Causal attention of many tokens to one generated kernel";
+  let description = [{
+    The loops of attention on buffers (scores, causal mask, softmax, weighted means,
+    division by the sums) become one launch over heads and blocks of tokens. A task
+    keeps its scores in cache and leaves out positions that none of its tokens sees.
+    Loops that are not exactly these, or whose buffers have other users, stay.
+  }];
+  let options = [
+    Option<"vectorBits", "vector-bits", "unsigned", "256",
+           "Width of the target's vector registers: 256 or 512">,
+    Option<"parallel", "parallel", "bool", "true",
+           "Run kernels on the thread pool (cq.launch)">,
+  ];
+  let statistics = [Statistic<"numKernels", "launches", "Launches made">];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::cq::CQDialect"];
+}
+
 #endif // CQ_CONVERSION_LINALGTOX86_TD
