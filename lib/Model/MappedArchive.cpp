@@ -8,11 +8,14 @@
 
 #include "cq/Model/MappedArchive.h"
 #include "cq/Support/Diagnostics.h"
+#include "cq/Support/HugePages.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #ifdef __linux__
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 using namespace mlir::cq;
@@ -29,7 +32,20 @@ mlir::cq::mapFile(llvm::StringRef path) {
   if (!buffer)
     return fail("cannot read " + quoted(path) + ": " +
                 buffer.getError().message());
+  if ((*buffer)->getBufferKind() == llvm::MemoryBuffer::MemoryBuffer_MMap)
+    readInHugePages(const_cast<char *>((*buffer)->getBufferStart()),
+                    (*buffer)->getBufferSize());
   return std::move(*buffer);
+}
+
+void mlir::cq::uncacheFile(llvm::StringRef path) {
+#ifdef __linux__
+  int descriptor = ::open(path.str().c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0)
+    return;
+  posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
+  ::close(descriptor);
+#endif
 }
 
 MappedArchive::MappedArchive(llvm::StringRef path,

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "cq/Model/MappedArchive.h"
 #include "cq/Model/ResumableSafetensors.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
@@ -104,7 +105,10 @@ Error Writer::commit() {
   if (current != places.size())
     return fail("tensor " + quoted(names[current]) + " of " + quoted(path) +
                 " was declared but not appended; nothing was written");
-  return atomic ? atomic->commit() : resumable->commit();
+  if (Error error = atomic ? atomic->commit() : resumable->commit())
+    return error;
+  uncacheFile(path);
+  return Error::success();
 }
 
 static llvm::Expected<std::vector<Place>>

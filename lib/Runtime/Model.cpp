@@ -8,6 +8,7 @@
 
 #include "cq/Runtime/Model.h"
 #include "cq/Runtime/Session.h"
+#include "cq/Support/HugePages.h"
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -106,7 +107,7 @@ std::string MappedFile::map(const char *path, const cq_model_code &code) {
     if (data == MAP_FAILED) {
       data = nullptr;
       refusal = "cannot map " + file + ": " + std::strerror(errno);
-    } else {
+    } else if (!readInHugePages(data, size)) {
       ::madvise(data, size, MADV_WILLNEED);
     }
   }

@@ -24,9 +24,14 @@
 namespace mlir::cq {
 
 /// Maps a regular file read-only. Folders, pipes and devices are refused: their
-/// size means nothing. Small files are read instead of mapped.
+/// size means nothing. Small files are read instead of mapped, large ones in
+/// huge pages (HugePages.h).
 llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>
 mapFile(llvm::StringRef path);
+
+/// Lets go of the cached pages of a file that is on the disk: those that
+/// writing leaves are small.
+void uncacheFile(llvm::StringRef path);
 
 class MappedArchive : public ParameterArchive {
 public:

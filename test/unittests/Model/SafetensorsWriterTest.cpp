@@ -8,9 +8,14 @@
 
 #include "TestFiles.h"
 #include "cq/Model/Parameters.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <csignal>
+#include <fcntl.h>
+#include <fstream>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 using namespace mlir::cq;
 using namespace mlir::cq::test;
@@ -129,4 +134,51 @@ TEST(SafetensorsWriter, FullDiskLeavesNothing) {
   auto file = llvm::cantFail(
       llvm::errorOrToExpected(llvm::MemoryBuffer::getFile(path)));
   EXPECT_EQ(file->getBuffer(), "the file of before");
+}
+
+/// Of the map of a file: kB in huge pages, once all of it was touched.
+static int64_t hugeKilobytes(llvm::StringRef map, llvm::StringRef name) {
+  volatile char touched = 0;
+  for (size_t at = 0; at < map.size(); at += 4096)
+    touched = touched + map[at];
+  std::ifstream maps("/proc/self/smaps");
+  int64_t result = 0;
+  bool inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find(" r--p ") != std::string::npos)
+      inside = llvm::StringRef(line).ends_with(name);
+    llvm::StringRef text = line;
+    if (inside && text.consume_front("FilePmdMapped:"))
+      EXPECT_FALSE(text.ltrim().consumeInteger(10, result));
+  }
+  return result;
+}
+
+// However small the pieces are that it was written in.
+TEST(SafetensorsWriter, LargeFilesAreReadInHugePages) {
+  constexpr size_t size = 8 << 20;
+  TemporaryFolder folder;
+  // Whether they are to be had here: pages of one large write are huge.
+  std::string other = folder.write("probe", std::string(size, 'x'));
+  int descriptor = ::open(other.c_str(), O_RDONLY);
+  void *probe = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  ASSERT_NE(probe, MAP_FAILED);
+  bool possible =
+      ::madvise(probe, size, MADV_HUGEPAGE) == 0 &&
+      hugeKilobytes(llvm::StringRef(static_cast<char *>(probe), size), other);
+  ::munmap(probe, size);
+  ::close(descriptor);
+  if (!possible)
+    GTEST_SKIP() << "this file system or kernel has no huge pages of files";
+
+  std::string path = folder.file("out.safetensors");
+  auto writer = llvm::cantFail(
+      SafetensorsWriter::create(path, {{"w", DType::U8, {size}}}));
+  for (size_t done = 0; done < size; done += 1 << 16)
+    llvm::cantFail(writer->append(view(std::string(1 << 16, 'y'))));
+  llvm::cantFail(writer->commit());
+  auto archive = llvm::cantFail(ParameterArchive::open(path));
+  llvm::ArrayRef<uint8_t> bytes = archive->parameters()[0].bytes;
+  // How many depends on what memory is free in one piece.
+  EXPECT_GT(hugeKilobytes(llvm::toStringRef(bytes), path), 0);
 }
