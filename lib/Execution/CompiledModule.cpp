@@ -53,6 +53,7 @@ CompiledModule::Impl::load(std::unique_ptr<llvm::MemoryBuffer> object) {
         llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
   };
   add("cq_parallel_for", &cq_parallel_for);
+  add("cq_reads", &cq_reads);
   add("cq_allocate", &cq_allocate);
   add("cq_deallocate", &cq_deallocate);
   add("cq_scratch", &cq_scratch);

@@ -15,6 +15,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ReadAhead.h"
 #include "cq/Runtime/Runtime.h"
 #include <algorithm>
 #include <atomic>
@@ -24,7 +25,10 @@
 #include <mutex>
 #include <sched.h>
 #include <thread>
+#include <utility>
 #include <vector>
+
+using namespace mlir::cq;
 
 namespace {
 /// Spins before a worker sleeps: 50 to 100 µs of `pause`.
@@ -55,11 +59,15 @@ int initialThreads() {
 /// True while this thread runs a body: nested calls are serial.
 thread_local bool insideBody = false;
 
+/// What this thread's next launch reads.
+thread_local ReadAhead::Planes reading;
+
 class ThreadPool {
 public:
   ~ThreadPool() { stop(); }
 
   void run(cq_parallel_body body, void *context, int64_t tasks) {
+    ReadAhead::Planes planes = std::exchange(reading, {});
     if (tasks <= 0)
       return;
     if (insideBody || tasks == 1 ||
@@ -74,9 +82,12 @@ public:
       std::lock_guard<std::mutex> lock(sleepMutex);
       wake.notify_all();
     }
+    ahead.begin(planes);
     takePieces(0, ticket.load(std::memory_order_relaxed));
     int spins = 0;
     while (pending.load(std::memory_order_acquire) != 0) {
+      if (fetchAhead(fetched, 0))
+        continue;
       // With more threads than CPUs the worker may need ours.
       if (++spins > kSpins)
         std::this_thread::yield();
@@ -93,7 +104,7 @@ public:
 
 private:
   /// Pieces a thread's share is cut into at most.
-  static constexpr int64_t kPieces = 4;
+  static constexpr int64_t kPieces = ReadAhead::kPieces;
   struct Job {
     cq_parallel_body body = nullptr;
     void *context = nullptr;
@@ -168,11 +179,21 @@ private:
       pending.fetch_sub(done, std::memory_order_release);
   }
 
+  /// Whether there was something to fetch for a thread that waits.
+  bool fetchAhead(ReadAhead::Cursor &cursor, int64_t thread) const {
+    const char *at = ahead.next(cursor, thread, numShares);
+    for (int64_t line = 0; at && line < ReadAhead::kStep; line += 64)
+      __builtin_prefetch(at + line, /*rw=*/0, /*locality=*/2);
+    return at != nullptr;
+  }
+
   void work(uint64_t index, uint64_t seen) {
-    for (;;) {
+    for (ReadAhead::Cursor fetched;;) {
       uint64_t current;
       for (int spins = 0;
            (current = ticket.load(std::memory_order_acquire)) == seen;) {
+        if (fetchAhead(fetched, static_cast<int64_t>(index)))
+          continue;
         if (++spins <= kSpins) {
           pauseCpu();
           continue;
@@ -228,6 +249,8 @@ private:
   int size = 1;
   std::atomic<int> wanted{initialThreads()};
   Job job;
+  ReadAhead ahead;
+  ReadAhead::Cursor fetched; ///< by the caller
   alignas(64) std::atomic<uint64_t> ticket{0};
   alignas(64) std::atomic<int64_t> pending{0};
   alignas(64) std::atomic<int> sleepers{0};
@@ -242,6 +265,9 @@ ThreadPool &pool() {
 extern "C" void cq_parallel_for(cq_parallel_body body, void *context,
                                 int64_t tasks) {
   pool().run(body, context, tasks);
+}
+extern "C" void cq_reads(const void *plane, int64_t bytes) {
+  reading.add(plane, bytes);
 }
 extern "C" void cq_set_threads(int threads) { pool().setThreads(threads); }
 extern "C" int cq_threads(void) { return pool().threads(); }

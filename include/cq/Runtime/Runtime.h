@@ -39,6 +39,11 @@ typedef void (*cq_parallel_body)(void *context, int64_t begin, int64_t end);
 CQ_RUNTIME_EXPORT void cq_parallel_for(cq_parallel_body body, void *context,
                                        int64_t tasks);
 
+/// Says that the tasks of this thread's next cq_parallel_for read `bytes` from
+/// `plane` on, in the order of tasks; of four planes at most. Threads that wait
+/// fetch what was read after it the last time. A hint: nothing is read for it.
+CQ_RUNTIME_EXPORT void cq_reads(const void *plane, int64_t bytes);
+
 /// Sets the number of threads (the caller included); below 1: one for each CPU
 /// this process may use. Takes effect at the next cq_parallel_for.
 CQ_RUNTIME_EXPORT void cq_set_threads(int threads);

@@ -96,6 +96,16 @@ struct ConvertCQToLLVMPass
     Value body = func::ConstantOp::create(b, type, thunk->getSymName());
     Value tasks =
         arith::IndexCastOp::create(b, b.getI64Type(), launch.getTasks());
+    for (Value operand : launch.getArgs())
+      if (isCodePlane(operand.getType())) {
+        int64_t bytes = cast<MemRefType>(operand.getType()).getNumElements();
+        FlatSymbolRefAttr reads =
+            getRuntime("cq_reads", {pointer, b.getI64Type()});
+        Value count = LLVM::ConstantOp::create(b, b.getI64Type(),
+                                               b.getI64IntegerAttr(bytes));
+        func::CallOp::create(b, reads, TypeRange(),
+                             ValueRange{getAddress(b, operand), count});
+      }
     FlatSymbolRefAttr runtime =
         getRuntime("cq_parallel_for", {pointer, pointer, b.getI64Type()});
     // A function value becomes a pointer only with func; until then a cast.
@@ -103,6 +113,16 @@ struct ConvertCQToLLVMPass
                          ValueRange{::cast(b, body, pointer), context, tasks});
     launch.erase();
     return success();
+  }
+
+  /// Codes of weights are the only rows of bytes that are so long; tasks read
+  /// them in their order.
+  static bool isCodePlane(Type type) {
+    auto memref = dyn_cast<MemRefType>(type);
+    return memref && memref.getRank() == 1 && memref.hasStaticShape() &&
+           memref.getLayout().isIdentity() &&
+           memref.getElementType().isInteger(8) &&
+           memref.getNumElements() >= 16 * 1024;
   }
 
   /// Addresses and sizes of the operands go into two arrays on the stack.

@@ -28,3 +28,23 @@ func.func @f(%x: memref<8xf32>, %s: f32, %n: index) {
   cq.launch @kernel(%x, %s : memref<8xf32>, f32) tasks(%n)
   return
 }
+
+func.func private @product(%codes: memref<16384xi8>, %columns: memref<16383xi8>, %x: memref<1x16384xi8>, %begin: index, %end: index) {
+  return
+}
+
+// The runtime hears which codes are read, and nothing of smaller planes and of
+// activations.
+// CHECK-LABEL: func.func @reads(
+// CHECK-SAME: %[[CODES:[a-z0-9]+]]: memref<16384xi8>
+// CHECK: %[[BYTES:.*]] = llvm.mlir.constant(16384 : i64)
+// CHECK: %[[ADDRESS:.*]] = memref.extract_aligned_pointer_as_index %[[CODES]]
+// CHECK: %[[INTEGER:.*]] = arith.index_cast %[[ADDRESS]]
+// CHECK: %[[POINTER:.*]] = llvm.inttoptr %[[INTEGER]]
+// CHECK: call @cq_reads(%[[POINTER]], %[[BYTES]])
+// CHECK-NOT: call @cq_reads
+// CHECK: call @cq_parallel_for
+func.func @reads(%codes: memref<16384xi8>, %columns: memref<16383xi8>, %x: memref<1x16384xi8>, %n: index) {
+  cq.launch @product(%codes, %columns, %x : memref<16384xi8>, memref<16383xi8>, memref<1x16384xi8>) tasks(%n)
+  return
+}
