@@ -211,6 +211,7 @@ SmallVector<Value> MicroTile::addPacked(Value column, Value end,
                                         ValueRange sums) {
   int64_t k = spec.weight.k, group = activationGroup(scheme),
           step = plan.columnsPerStep;
+  assert(k % step == 0 && group % step == 0 && "steps end with a group");
   SmallVector<Value> zeros(sums.size() * exponentList.size() * plan.chains,
                            e.constI32(0, isa.lanes()));
   int64_t center = fields.front().centered ? 128 : 0;

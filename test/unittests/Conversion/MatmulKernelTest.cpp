@@ -337,6 +337,22 @@ TEST_P(MatmulKernel, BlocksOfColumnsEqualReference) {
   checkAll(cases);
 }
 
+/// Tokens that leave one, two or three for the last tile, in the shortest
+/// groups: a tile of few tokens takes other steps than those of eight.
+TEST_P(MatmulKernel, LastTileOfFewTokensEqualsReference) {
+  std::vector<MatmulCase> cases;
+  unsigned turn = 0;
+  for (unsigned bits : {2u, 3u, 4u, 5u, 6u, 8u})
+    for (int64_t tokens : {17, 18, 67}) {
+      if (++turn % 3 != 0 && GetParam().emulated)
+        continue;
+      cases.push_back(makeCase(GetParam(), Scheme{bits, 32},
+                               ActivationMode::Int8, 48, 32 * (3 + turn % 8),
+                               tokens, false, LayoutKind::Panel16, {}, turn));
+    }
+  checkAll(cases);
+}
+
 /// Cherries of x by columns: the last token block and panel are incomplete,
 /// K ends with a block of 256, before, or behind it, slots are one or more,
 /// rows are permuted or not.
