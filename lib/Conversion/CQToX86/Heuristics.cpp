@@ -163,12 +163,8 @@ bool mlir::cq::x86::wantsTransposed(const MatmulSpec &spec) {
   return cherries.form == CherryForm::Slot && slots > 0 && slots <= 256 &&
          spec.mode == ActivationMode::Int8 &&
          spec.weight.layout.kind == LayoutKind::Panel16 &&
-         !ShapedType::isDynamic(spec.m) && spec.m >= 16 &&
-         spec.weight.k % 32 == 0 &&
-         llvm::all_of(spec.weight.layout.segments, [&](const RowSegment &s) {
-           return takesBlocks(spec.isa, spec.mode, spec.weight.layout.kind,
-                              s.bits, spec.weight.k, spec.m);
-         });
+         !ShapedType::isDynamic(spec.m) && spec.m >= 8 &&
+         spec.weight.k % 32 == 0;
 }
 
 // One or two microseconds of work: what a launch costs.

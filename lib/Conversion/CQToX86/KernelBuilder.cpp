@@ -189,7 +189,7 @@ private:
   void forTokens(int64_t most,
                  llvm::function_ref<void(Value token, int64_t tokens)> body);
 
-  /// The same for their cherries, if there are any.
+  /// The same for their cherries, if there are any that gather.
   void forCherryTokens(llvm::function_ref<void(Value, int64_t)> body);
 
   Emitter &e;
@@ -389,7 +389,7 @@ void MatmulKernel::emitBlocks(const Segment &segment, Value lower, Value upper,
 
 void MatmulKernel::forCherryTokens(
     llvm::function_ref<void(Value, int64_t)> body) {
-  if (spec.weight.cherries.form != CherryForm::None)
+  if (spec.weight.cherries.form != CherryForm::None && !spec.transposed)
     forTokens(4, body);
 }
 
@@ -400,24 +400,24 @@ void MatmulKernel::emitSegment(const Segment &segment, Value lower,
     return heuristic(spec.isa, spec.mode, spec.weight.layout.kind, segment.bits,
                      spec.weight.k, spec.m);
   };
-  if (!decide(takesBlocks)) {
+  if (decide(takesBlocks)) {
+    emitBlocks(segment, lower, upper, decide(unpacksPanels));
+    // Of many tokens a few at a time, for all panels: cherries read activations
+    // here and there, and those of a few tokens stay in L1.
+    forCherryTokens([&](Value token, int64_t tokens) {
+      e.loop(lower, upper, 1, [&](Value panel) {
+        reader->setPanel(panel);
+        emitCherries(e, spec, args, *reader, token, tokens);
+      });
+    });
+  } else {
     e.loop(lower, upper, 1, [&](Value panel) {
       reader->setPanel(panel);
       emitPanel(*reader);
     });
-    return;
   }
-  emitBlocks(segment, lower, upper, decide(unpacksPanels));
   if (spec.transposed)
-    return emitCherriesByColumn(e, spec, args, *reader, lower, upper);
-  // Of many tokens a few at a time, for all panels: cherries read activations
-  // here and there, and those of a few tokens stay in L1.
-  forCherryTokens([&](Value token, int64_t tokens) {
-    e.loop(lower, upper, 1, [&](Value panel) {
-      reader->setPanel(panel);
-      emitCherries(e, spec, args, *reader, token, tokens);
-    });
-  });
+    emitCherriesByColumn(e, spec, args, *reader, lower, upper);
 }
 
 /// `type` without the sizes and strides that depend on the rows of a weight.

@@ -360,7 +360,7 @@ TEST_P(MatmulKernel, CherriesByColumnEqualReference) {
   std::vector<MatmulCase> cases;
   unsigned turn = 0;
   for (int64_t k : {288, 512, 416})
-    for (int64_t tokens : {16, 72, 23}) {
+    for (int64_t tokens : {16, 72, 23, 8, 11}) {
       if (++turn % 2 != 0 && GetParam().emulated)
         continue;
       MatmulCase c = makeCase(GetParam(), Scheme{3, 64}, ActivationMode::Int8,
