@@ -8,17 +8,22 @@
 
 #include "../Report/Plot.h"
 #include "cq/Bench/ProductBench.h"
+#include "llvm/Support/FormatVariadic.h"
 #include <cmath>
 #include <map>
 
 using namespace mlir::cq;
 
+// Rules for a class of lines name the element: those of colours would fill
+// them.
 static const char style[] =
     "<style>svg{font:12px sans-serif;background:#fff}"
     ".blue{stroke:#26c;fill:#26c}.red{stroke:#c33;fill:#c33}"
     ".green{stroke:#283;fill:#283}.orange{stroke:#d80;fill:#d80}"
-    ".grey{stroke:#888;fill:#888}polyline,path{fill:none}"
-    "text{stroke:none}</style>";
+    ".grey{stroke:#888;fill:#888}path.l{fill:none;stroke-width:1.5}"
+    "path.g{stroke:#ddd}path.a{stroke:#999}"
+    "path.r{stroke:#888;stroke-dasharray:4 3}"
+    "text.t{font-weight:bold}text[class]{stroke:none}</style>";
 
 std::string mlir::cq::plotRoofline(const std::vector<ProductResult> &results,
                                    int threads) {
@@ -45,9 +50,15 @@ std::string mlir::cq::plotRoofline(const std::vector<ProductResult> &results,
   }
   static const char *colours[] = {"blue", "red", "green", "orange"};
   size_t next = 0;
+  std::string legend;
   for (auto &[name, points] : lines) {
+    const char *colour = colours[next++ % 4];
     plot.series("grey", roofs[name]);
-    plot.series(colours[next++ % 4], points);
+    plot.series(colour, points);
+    legend += llvm::formatv("<text class=\"{0}\" x=\"344\" y=\"{1}\" "
+                            "text-anchor=\"end\">{2}</text>",
+                            colour, 206 - 14 * (lines.size() - next),
+                            escapeHTML(name));
   }
   if (plot.empty())
     return "";
@@ -58,6 +69,7 @@ std::string mlir::cq::plotRoofline(const std::vector<ProductResult> &results,
     if (svg.find("xmlns") == std::string::npos)
       svg.insert(at + 4, " xmlns=\"http://www.w3.org/2000/svg\"");
     svg.insert(svg.find('>', at) + 1, style);
+    svg.insert(svg.rfind("</svg>"), legend);
   }
   return svg;
 }
