@@ -9,7 +9,6 @@
 #include "ExclusiveBuffers.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/SymbolTable.h"
-#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 
 using namespace mlir;
@@ -19,11 +18,6 @@ Value mlir::cq::getBase(Value value) {
   while (auto view = value.getDefiningOp<ViewLikeOpInterface>())
     value = view.getViewSource();
   return value;
-}
-
-bool mlir::cq::mayBePassed(Operation *op) {
-  return isa<memref::AllocOp, memref::DeallocOp>(op) ||
-         (isPure(op) && op->getNumRegions() == 0);
 }
 
 ExclusiveBuffers::ExclusiveBuffers(ModuleOp module) {

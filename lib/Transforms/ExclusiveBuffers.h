@@ -18,10 +18,6 @@ namespace mlir::cq {
 /// The buffer that a value is a view of.
 Value getBase(Value value);
 
-/// Whether work on buffers in front of `op` may run behind it (deallocations
-/// then follow the work).
-bool mayBePassed(Operation *op);
-
 /// Which buffers no value but their own views can be: those allocated in the
 /// function, and arguments for which every caller gives a buffer of its own.
 /// Valid while calls and allocations stay as they are.

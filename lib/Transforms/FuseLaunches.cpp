@@ -25,6 +25,7 @@
 #include "SharedFunctions.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Transforms/Passes.h"
+#include "cq/Transforms/RunBehind.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -420,12 +421,7 @@ void FuseLaunchesPass::replace(ArrayRef<Step> row, Operation *last) {
   ImplicitLocOpBuilder b(last->getLoc(), last);
   Value count = arith::ConstantIndexOp::create(b, tasks);
   LaunchOp::create(b, fused.getSymName(), operands.getArrayRef(), count);
-  // What is freed in between is still read.
-  for (Operation *op = first, *next; op != last; op = next) {
-    next = op->getNextNode();
-    if (isa<memref::DeallocOp>(op))
-      op->moveAfter(last);
-  }
+  moveDeallocationsBehind(first, last);
   for (const Step &step : row)
     for (Operation *member : step.members) {
       if (isa<linalg::GenericOp>(member))

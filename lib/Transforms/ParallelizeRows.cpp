@@ -18,6 +18,7 @@
 #include "SharedFunctions.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
 #include "cq/Transforms/Passes.h"
+#include "cq/Transforms/RunBehind.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -392,12 +393,7 @@ void ParallelizeRowsPass::replace(const Run &run) {
   Value tasks = arith::ConstantIndexOp::create(b, run.tasks);
   LaunchOp::create(b, function.getSymName(), operands.getArrayRef(), tasks);
   ++numLaunches;
-  // What is freed in between is still read.
-  for (Operation *op = run.members.front().op, *next; op != last; op = next) {
-    next = op->getNextNode();
-    if (isa<memref::DeallocOp>(op))
-      op->moveAfter(last);
-  }
+  moveDeallocationsBehind(run.members.front().op, last);
   for (const Member &member : run.members)
     member.op->erase();
 }

@@ -7,12 +7,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "Attention.h"
+#include "cq/Transforms/RunBehind.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Matchers.h"
-#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -206,9 +206,7 @@ std::optional<Attention> mlir::cq::matchAttention(GenericOp mask) {
   if (found.ops.back() != divide)
     return std::nullopt;
   for (Operation *op = found.ops.front(); op != divide; op = op->getNextNode())
-    if (!llvm::is_contained(found.ops, op) &&
-        !isa<memref::AllocOp, memref::DeallocOp>(op) &&
-        !(isPure(op) && op->getNumRegions() == 0))
+    if (!llvm::is_contained(found.ops, op) && !mayBePassed(op))
       return std::nullopt;
   return found;
 }

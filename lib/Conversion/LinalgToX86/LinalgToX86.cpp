@@ -11,6 +11,7 @@
 #include "Contraction.h"
 #include "Loops.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Transforms/RunBehind.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -115,12 +116,7 @@ private:
       func::CallOp::create(b, kernel, arguments);
     }
     ++numKernels;
-    // What is freed in between is still read.
-    for (Operation *op = attention.ops.front(), *next; op != last; op = next) {
-      next = op->getNextNode();
-      if (isa<memref::DeallocOp>(op))
-        op->moveAfter(last);
-    }
+    moveDeallocationsBehind(attention.ops.front(), last);
     for (linalg::LinalgOp op : attention.ops)
       op->erase();
   }
