@@ -15,6 +15,7 @@
 #include "cq/Pipelines/LowerToLLVM.h"
 #include "cq/Support/AtomicFile.h"
 #include "cq/Support/Diagnostics.h"
+#include "cq/Support/TargetCPU.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
@@ -27,7 +28,6 @@
 #include "llvm/Support/Program.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
-#include "llvm/TargetParser/X86TargetParser.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -39,18 +39,10 @@ using namespace mlir::cq;
 /// Features of `cpu` that the runtime can check, with spaces; empty for an
 /// unknown CPU.
 static std::string checkableFeatures(llvm::StringRef cpu) {
-  llvm::StringMap<bool> has;
-  if (cpu.empty() || cpu == "host") {
-    has = llvm::sys::getHostCPUFeatures();
-  } else if (llvm::X86::parseArchX86(cpu) != llvm::X86::CK_None) {
-    SmallVector<StringRef> names;
-    llvm::X86::getFeaturesForCPU(cpu, names);
-    for (StringRef name : names)
-      has[name] = true;
-  }
+  auto has = featuresOf(cpu);
   SmallVector<StringRef> found;
 #define CQ_CPU_FEATURE(name)                                                   \
-  if (has.lookup(name))                                                        \
+  if (has && has->lookup(name))                                                \
     found.push_back(name);
 #include "cq/Runtime/CpuFeatures.def"
 #undef CQ_CPU_FEATURE

@@ -11,6 +11,7 @@
 #include "KernelParts.h"
 #include "cq/Execution/ObjectCache.h"
 #include "cq/Pipelines/LowerToLLVM.h"
+#include "cq/Support/TargetCPU.h"
 #include "cq/Transforms/CallInterface.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -32,7 +33,6 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Host.h"
-#include "llvm/TargetParser/SubtargetFeature.h"
 #include <deque>
 
 using namespace mlir;
@@ -71,19 +71,12 @@ mlir::cq::createTargetMachine(llvm::StringRef cpu, llvm::StringRef features,
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 mlir::cq::createTargetMachine(const ExecutionOptions &options) {
   std::string cpu = options.targetCPU;
-  llvm::SubtargetFeatures features;
+  std::string features; // part of the cache's key
   if (cpu.empty() || cpu == "host") {
     cpu = llvm::sys::getHostCPUName().str();
-    // The name alone promises what a virtual machine may have masked. Sorted:
-    // the string is part of the cache's key.
-    std::vector<std::string> flags;
-    for (const auto &feature : llvm::sys::getHostCPUFeatures())
-      flags.push_back((feature.second ? "+" : "-") + feature.first().str());
-    llvm::sort(flags);
-    for (const std::string &flag : flags)
-      features.AddFeature(flag);
+    features = hostFeatureString();
   }
-  return createTargetMachine(cpu, features.getString(), options.optLevel);
+  return createTargetMachine(cpu, features, options.optLevel);
 }
 
 std::string mlir::cq::describeCompiler(const llvm::TargetMachine &machine,

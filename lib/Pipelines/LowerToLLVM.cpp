@@ -11,6 +11,7 @@
 #include "cq/Conversion/CQToX86/CQToX86.h"
 #include "cq/Conversion/LinalgToX86/LinalgToX86.h"
 #include "cq/Pipelines/InitAll.h"
+#include "cq/Support/TargetCPU.h"
 #include "cq/Transforms/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -24,20 +25,13 @@
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Transforms/Passes.h"
-#include "llvm/ADT/StringMap.h"
-#include "llvm/TargetParser/Host.h"
-#include "llvm/TargetParser/X86TargetParser.h"
 
 using namespace mlir;
 using namespace mlir::cq;
 
 unsigned mlir::cq::getVectorBits(StringRef cpu) {
-  if (cpu.empty() || cpu == "host")
-    return llvm::sys::getHostCPUFeatures().lookup("avx512f") ? 512 : 256;
-  SmallVector<StringRef> features;
-  if (llvm::X86::parseArchX86(cpu) != llvm::X86::CK_None)
-    llvm::X86::getFeaturesForCPU(cpu, features);
-  return llvm::is_contained(features, "avx512f") ? 512 : 256;
+  auto features = featuresOf(cpu);
+  return features && features->lookup("avx512f") ? 512 : 256;
 }
 
 void mlir::cq::buildLowerToLLVMPipeline(OpPassManager &pm,

@@ -9,6 +9,7 @@
 #include "cq/Runtime/Model.h"
 #include "cq/Runtime/Session.h"
 #include "cq/Support/HugePages.h"
+#include "cq/Support/TileRegisters.h"
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -40,13 +41,19 @@ static bool cpuHas(const char *name, size_t length) {
   return false;
 }
 
+/// Tile registers are not the CPU's alone to give.
+static bool mayUse(const char *name, size_t length) {
+  return cpuHas(name, length) &&
+         (std::strncmp(name, "amx-", 4) != 0 || requestTileRegisters());
+}
+
 extern "C" int cq_missing_features(const char *features, char *missing,
                                    int64_t size) {
   std::string list;
   int count = 0;
   for (const char *at = features; *at;) {
     size_t length = std::strcspn(at, " ");
-    if (length && !cpuHas(at, length)) {
+    if (length && !mayUse(at, length)) {
       list += (count++ ? " " : "") + std::string(at, length);
     }
     at += length + (at[length] == ' ');

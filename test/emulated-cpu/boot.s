@@ -6,7 +6,8 @@
 #
 # The BIOS loads this sector to 0x7c00. It reads `sectors` further ones to 1 MB
 # (driver.c and what is linked with it), maps the first GB onto itself and jumps
-# there with SSE, AVX and, where the CPU has them, AVX-512 registers enabled.
+# there with SSE, AVX and, where the CPU has them, the registers of AVX-512 and AMX
+# enabled.
 
 .intel_syntax noprefix
 .code16
@@ -105,6 +106,9 @@ long:
   bt ebx, 16
   jnc state
   mov al, 0xe7                  # and masks, the other halves, the other 16
+  bt edx, 24
+  jnc state
+  or eax, 0x60000               # and tiles
 state:
   xor ecx, ecx
   xor edx, edx

@@ -229,22 +229,27 @@ static bool runCase(void) {
   return true;
 }
 
-static uint32_t cpuid7(int which) {
-  uint32_t a = 7, b, c = 0, d;
-  __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-  return which == 1 ? b : c;
+struct features {
+  uint32_t b, c, d;
+};
+static struct features cpuid7(void) {
+  struct features f = {.c = 0};
+  uint32_t a = 7;
+  __asm__("cpuid" : "+a"(a), "=b"(f.b), "+c"(f.c), "=d"(f.d));
+  return f;
 }
 
 __attribute__((section(".entry"), noreturn, used)) void start(void) {
   catchExceptions();
   mapHoles();
-  uint32_t b = cpuid7(1), c = cpuid7(2);
+  struct features has = cpuid7();
   say("CPU:");
-  say(b >> 5 & 1 ? " avx2" : "");
-  say(b >> 16 & 1 ? " avx512f" : "");
-  say(b >> 30 & 1 ? " avx512bw" : "");
-  say(b >> 31 & 1 ? " avx512vl" : "");
-  say(c >> 11 & 1 ? " avx512vnni" : "");
+  say(has.b >> 5 & 1 ? " avx2" : "");
+  say(has.b >> 16 & 1 ? " avx512f" : "");
+  say(has.b >> 30 & 1 ? " avx512bw" : "");
+  say(has.b >> 31 & 1 ? " avx512vl" : "");
+  say(has.c >> 11 & 1 ? " avx512vnni" : "");
+  say(has.d >> 25 & 1 ? " amx-int8" : "");
   put('\n');
   static volatile int64_t passed, failed;
   next = (const char *)cases;

@@ -8,6 +8,7 @@
 
 #include "KernelObject.h"
 #include "cq/Support/Diagnostics.h"
+#include "cq/Support/TargetCPU.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -23,8 +24,6 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Host.h"
-#include "llvm/TargetParser/SubtargetFeature.h"
-#include "llvm/TargetParser/X86TargetParser.h"
 
 using namespace mlir;
 using namespace mlir::cq;
@@ -34,31 +33,18 @@ llvm::Expected<KernelObject> KernelObject::create(MLIRContext *context,
                                                   StringRef cpu) {
   KernelObject object;
   object.module = ModuleOp::create(UnknownLoc::get(context));
-  llvm::SubtargetFeatures features;
+  auto features = featuresOf(cpu);
+  if (!features)
+    return fail("there is no x86 CPU " + quoted(cpu) +
+                "; name one as LLVM does, or host");
+  // A process has to ask for tile registers, and IREE's does not.
+  features->erase("amx-tile");
+  object.level = x86::ISA::fromFeatures(*features);
+  object.cpu = cpu.str();
   if (cpu == "host") {
     object.cpu = llvm::sys::getHostCPUName().str();
-    // A virtual machine may have masked what the name promises.
-    llvm::StringMap<bool> host = llvm::sys::getHostCPUFeatures();
-    std::vector<std::string> sorted;
-    for (const auto &feature : host)
-      sorted.push_back((feature.second ? "+" : "-") + feature.first().str());
-    llvm::sort(sorted);
-    for (const std::string &feature : sorted)
-      features.AddFeature(feature);
-    object.level = x86::ISA::host();
-  } else {
-    SmallVector<StringRef> names;
-    if (llvm::X86::parseArchX86(cpu) == llvm::X86::CK_None)
-      return fail("there is no x86 CPU " + quoted(cpu) +
-                  "; name one as LLVM does, or host");
-    llvm::X86::getFeaturesForCPU(cpu, names);
-    llvm::StringMap<bool> has;
-    for (StringRef name : names)
-      has[name] = true;
-    object.cpu = cpu.str();
-    object.level = x86::ISA::fromFeatures(has);
+    object.features = hostFeatureString();
   }
-  object.features = features.getString();
   return object;
 }
 

@@ -10,6 +10,7 @@
 #include "Heuristics.h"
 #include "cq/Conversion/CQToX86/Kernels.h"
 #include "cq/Dialect/CQ/IR/CQ.h"
+#include "cq/Support/TargetCPU.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -18,7 +19,6 @@
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 #include "llvm/Support/MathExtras.h"
-#include "llvm/TargetParser/X86TargetParser.h"
 
 namespace mlir::cq {
 #define GEN_PASS_DEF_CONVERTCQTOX86PASS
@@ -296,16 +296,9 @@ struct ConvertDynamicQuantize : KernelPattern<DynamicQuantizeOp> {
 std::optional<ISA> resolveISA(StringRef isa, StringRef cpu) {
   if (!isa.empty())
     return ISA::parse(isa);
-  if (cpu.empty() || cpu == "host")
-    return ISA::host();
-  if (llvm::X86::parseArchX86(cpu) == llvm::X86::CK_None)
-    return std::nullopt;
-  SmallVector<StringRef> names;
-  llvm::X86::getFeaturesForCPU(cpu, names);
-  llvm::StringMap<bool> features;
-  for (StringRef name : names)
-    features[name] = true;
-  return ISA::fromFeatures(features);
+  if (auto features = featuresOf(cpu))
+    return ISA::fromFeatures(*features);
+  return std::nullopt;
 }
 
 struct ConvertCQToX86 : cq::impl::ConvertCQToX86PassBase<ConvertCQToX86> {
@@ -317,7 +310,8 @@ struct ConvertCQToX86 : cq::impl::ConvertCQToX86PassBase<ConvertCQToX86> {
       emitError(getOperation().getLoc())
           << "convert-cq-to-x86: no x86 vector level for isa='" << isa
           << "' target-cpu='" << targetCPU
-          << "'; name one of avx2, avx512, avxvnni, avx512vnni, generic";
+          << "'; name one of avx2, avx512, avxvnni, avx512vnni, avx512amx, "
+             "generic";
       return signalPassFailure();
     }
     getOperation().walk([&](MatmulOp) { ++numProducts; });

@@ -94,6 +94,13 @@ void Emitter::store(Value value, Value memref, ValueRange indices) {
     memref::StoreOp::create(*this, value, memref, indices);
 }
 
+Value Emitter::broadcastQuad(Value memref, ValueRange indices, int64_t lanes) {
+  // Through one i32, so that it becomes a broadcast from memory.
+  Value word =
+      extract(bitcast(loadVector(memref, indices, 4), getI32Type()), 0);
+  return bitcast(splat(word, lanes), getI8Type());
+}
+
 static std::pair<Type, int64_t> elementAndLanes(Value value) {
   if (auto type = dyn_cast<VectorType>(value.getType()))
     return {type.getElementType(), type.getNumElements()};
@@ -119,6 +126,31 @@ Value Emitter::andMask(Value value, int64_t mask) {
 Value Emitter::intrinsic(StringRef name, Type result, ValueRange args) {
   return LLVM::CallIntrinsicOp::create(*this, result, getStringAttr(name), args)
       .getResult(0);
+}
+
+void Emitter::intrinsic(StringRef name, ValueRange args) {
+  LLVM::CallIntrinsicOp::create(*this, getStringAttr(name), args);
+}
+
+Value Emitter::address(Value memref, ValueRange indices) {
+  auto metadata = memref::ExtractStridedMetadataOp::create(*this, memref);
+  Value element = getValueOrCreateConstantIndexOp(
+      *this, getLoc(), metadata.getConstifiedMixedOffset());
+  for (auto [index, stride] :
+       llvm::zip_equal(indices, metadata.getConstifiedMixedStrides()))
+    element = add(element, mul(index, getValueOrCreateConstantIndexOp(
+                                          *this, getLoc(), stride)));
+  Type i64 = getI64Type();
+  auto toI64 = [&](Value value) {
+    return arith::IndexCastOp::create(*this, i64, value).getResult();
+  };
+  Type pointer = LLVM::LLVMPointerType::get(getContext());
+  Value base = LLVM::IntToPtrOp::create(
+      *this, pointer,
+      toI64(memref::ExtractAlignedPointerAsIndexOp::create(*this, memref)));
+  return LLVM::GEPOp::create(
+      *this, pointer, cast<MemRefType>(memref.getType()).getElementType(), base,
+      toI64(element));
 }
 
 Value Emitter::toF32(Value value) {

@@ -48,12 +48,17 @@ public:
   Value load(Value memref, ValueRange indices);
   Value loadVector(Value memref, ValueRange indices, int64_t lanes);
   void store(Value value, Value memref, ValueRange indices);
+  /// The four bytes at an element in each of `lanes` words, as bytes.
+  Value broadcastQuad(Value memref, ValueRange indices, int64_t lanes);
   /// Brings the cache line of an element into L1.
   void prefetch(Value memref, ValueRange indices, bool forWrite = false);
   /// Logical shift of every element by a constant: right, or left if negative.
   Value shift(Value value, int amount);
   Value andMask(Value value, int64_t mask);
   Value intrinsic(StringRef name, Type result, ValueRange args);
+  void intrinsic(StringRef name, ValueRange args);
+  /// The address of an element, as an LLVM pointer.
+  Value address(Value memref, ValueRange indices);
   /// f16, bf16 or f32 scalars and vectors as f32.
   Value toF32(Value value);
   /// Unsigned integers to i32, element-wise.

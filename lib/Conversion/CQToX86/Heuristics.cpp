@@ -46,6 +46,14 @@ int64_t mlir::cq::x86::panelsPerTile(ISA isa, ActivationMode mode,
   return wide && tokens >= 16 ? 2 : 1;
 }
 
+bool mlir::cq::x86::multipliesTiles(ISA isa, ActivationMode mode,
+                                    LayoutKind layout, int64_t k,
+                                    int64_t tokens) {
+  // A tile of fewer tokens takes as long.
+  return isa.hasTiles() && mode == ActivationMode::Int8 &&
+         layout == LayoutKind::Panel16 && k % 32 == 0 && tokens >= 16;
+}
+
 bool mlir::cq::x86::unpacksPanels(ISA isa, ActivationMode mode,
                                   LayoutKind layout, unsigned bits, int64_t k,
                                   int64_t tokens) {
@@ -54,7 +62,8 @@ bool mlir::cq::x86::unpacksPanels(ISA isa, ActivationMode mode,
   return mode == ActivationMode::Int8 && layout == LayoutKind::Panel16 &&
          bits < 8 && k % 4 == 0 &&
          tokens >= (isa.numRegisters() == 16 ? 3 : 16) &&
-         !(unpacksInRegisters(isa) && k % 32 == 0);
+         (multipliesTiles(isa, mode, layout, k, tokens) ||
+          !(unpacksInRegisters(isa) && k % 32 == 0));
 }
 
 bool mlir::cq::x86::takesBlocks(ISA isa, ActivationMode mode, LayoutKind layout,

@@ -45,6 +45,10 @@ TilePlan planTile(ISA isa, ActivationMode mode, LayoutKind layout,
                   bool unpacked, const PanelUnit &unit, int64_t k,
                   int64_t panels, int64_t tokens);
 
+/// Whether products are made in tile registers.
+bool multipliesTiles(ISA isa, ActivationMode mode, LayoutKind layout, int64_t k,
+                     int64_t tokens);
+
 /// Whether a panel is unpacked once into scratch memory, for all tokens, rather
 /// than in every tile. `tokens` may be ShapedType::kDynamic.
 bool unpacksPanels(ISA isa, ActivationMode mode, LayoutKind layout,

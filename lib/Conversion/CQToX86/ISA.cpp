@@ -7,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "cq/Conversion/CQToX86/ISA.h"
+#include "cq/Support/TargetCPU.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/TargetParser/Host.h"
 
 using namespace mlir::cq::x86;
 
@@ -22,6 +22,8 @@ static llvm::StringRef levelName(ISALevel level) {
     return "avxvnni";
   case ISALevel::AVX512VNNI:
     return "avx512vnni";
+  case ISALevel::AVX512AMX:
+    return "avx512amx";
   }
   return "avx2";
 }
@@ -35,8 +37,7 @@ std::optional<ISA> ISA::parse(llvm::StringRef text) {
     return ISA{ISALevel::AVX512VNNI, /*emulated=*/true};
   ISA isa;
   isa.emulated = text.consume_front("emulated-");
-  for (ISALevel level : {ISALevel::AVX2, ISALevel::AVX512, ISALevel::AVXVNNI,
-                         ISALevel::AVX512VNNI}) {
+  for (ISALevel level : kISALevels) {
     isa.level = level;
     if (text == levelName(level))
       return isa;
@@ -54,6 +55,9 @@ llvm::StringRef ISA::targetFeatures() const {
     return "+avx2,+fma,+f16c,+avx512f,+avx512bw,+avx512vl";
   case ISALevel::AVX512VNNI:
     return "+avx2,+fma,+f16c,+avx512f,+avx512bw,+avx512vl,+avx512vnni";
+  case ISALevel::AVX512AMX:
+    return "+avx2,+fma,+f16c,+avx512f,+avx512bw,+avx512vl,+avx512vnni,"
+           "+amx-tile,+amx-int8";
   }
   return "";
 }
@@ -68,8 +72,7 @@ static bool hasAll(const llvm::StringMap<bool> &features,
 }
 
 ISA ISA::fromFeatures(const llvm::StringMap<bool> &features) {
-  for (ISALevel level : {ISALevel::AVX512VNNI, ISALevel::AVX512,
-                         ISALevel::AVXVNNI, ISALevel::AVX2}) {
+  for (ISALevel level : llvm::reverse(kISALevels)) {
     ISA isa{level, false};
     if (hasAll(features, isa.targetFeatures()))
       return isa;
@@ -77,8 +80,8 @@ ISA ISA::fromFeatures(const llvm::StringMap<bool> &features) {
   return ISA{ISALevel::AVX2, /*emulated=*/true};
 }
 
-ISA ISA::host() { return fromFeatures(llvm::sys::getHostCPUFeatures()); }
+ISA ISA::host() { return fromFeatures(*featuresOf("host")); }
 
 bool ISA::runsOnHost() const {
-  return emulated || hasAll(llvm::sys::getHostCPUFeatures(), targetFeatures());
+  return emulated || hasAll(*featuresOf("host"), targetFeatures());
 }

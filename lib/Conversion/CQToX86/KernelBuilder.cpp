@@ -241,11 +241,15 @@ void MatmulKernel::emitBlocks(const Segment &segment, Value lower, Value upper,
                               bool unpacked) {
   LayoutKind layout = spec.weight.layout.kind;
   int64_t k = spec.weight.k;
-  int64_t most = maxTokensPerTile(spec.isa, spec.mode, layout, unpacked);
+  bool inTiles = multipliesTiles(spec.isa, spec.mode, layout, k, spec.m);
+  int64_t most = inTiles
+                     ? TileProduct::kTokens
+                     : maxTokensPerTile(spec.isa, spec.mode, layout, unpacked);
   bool oneTile = spec.m <= most;
-  // In pieces that fit L1 where they are unpacked.
-  int64_t columns = unpacked ? unpackedColumns(k, spec.m)
-                             : columnsPerBlock(k, spec.m, /*piece=*/128);
+  // In pieces that fit L1 where they are read for every tile of tokens.
+  bool bytes = unpacked || inTiles; // those of 8 bits in the panel itself
+  int64_t columns = bytes ? unpackedColumns(k, spec.m)
+                          : columnsPerBlock(k, spec.m, /*piece=*/128);
   SmallVector<std::unique_ptr<WeightReader>> owned;
   SmallVector<WeightReader *> readers;
   int64_t panels = panelsPerTile(spec.isa, spec.mode, layout, spec.m);
@@ -271,10 +275,14 @@ void MatmulKernel::emitBlocks(const Segment &segment, Value lower, Value upper,
     for (WeightReader *reader : readers)
       reader->unpack(column, to, next);
   };
+  std::optional<TileProduct> tiles;
+  if (inTiles)
+    tiles.emplace(e, spec.isa, panels);
   auto tileOf = [&](int64_t tokens) {
     return MicroTile(e, spec, args, readers,
-                     planTile(spec.isa, spec.mode, layout, unpacked,
-                              readers.front()->unit(), k, panels, tokens));
+                     planTile(spec.isa, spec.mode, layout, bytes,
+                              readers.front()->unit(), k, panels, tokens),
+                     tiles ? &*tiles : nullptr);
   };
   Value zero = e.index(0), end = e.index(k);
   int64_t block = std::min(spec.m, tokensPerBlock()),

@@ -18,9 +18,11 @@ using namespace mlir::cq;
 using namespace mlir::cq::x86;
 
 MicroTile::MicroTile(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
-                     ArrayRef<WeightReader *> readers, const TilePlan &plan)
+                     ArrayRef<WeightReader *> readers, const TilePlan &plan,
+                     TileProduct *tiles)
     : e(e), spec(spec), args(args), readers(readers), plan(plan), isa(spec.isa),
-      scheme(readers.front()->scheme()), parts(plan.rows / isa.lanes()),
+      scheme(readers.front()->scheme()), tiles(tiles),
+      parts(plan.rows / isa.lanes()),
       fields(planFields(readers.front()->unit(), scheme.maxCode(), isa,
                         plan.inPlace)),
       exponentList(exponents(fields)) {}
@@ -69,19 +71,15 @@ void MicroTile::storeTile(ValueRange accumulators) {
 //===----------------------------------------------------------------------===//
 
 Value MicroTile::broadcastQuad(int64_t t, Value column, int64_t length) {
-  Value quad;
-  if (length == 4) {
-    quad = e.loadVector(args.activationCodes, {token(t), column}, 4);
-  } else {
-    SmallVector<Value> codes;
-    for (int64_t i = 0; i < 4; ++i)
-      codes.push_back(i < length ? e.load(args.activationCodes,
-                                          {token(t), e.add(column, i)})
-                                 : e.constInt(8, 0));
-    quad = e.fromElements(codes);
-  }
-  // Through one i32, so that it becomes a broadcast from memory.
-  Value word = e.extract(e.bitcast(quad, e.getI32Type()), 0);
+  if (length == 4)
+    return e.broadcastQuad(args.activationCodes, {token(t), column},
+                           isa.lanes());
+  SmallVector<Value> codes;
+  for (int64_t i = 0; i < 4; ++i)
+    codes.push_back(
+        i < length ? e.load(args.activationCodes, {token(t), e.add(column, i)})
+                   : e.constInt(8, 0));
+  Value word = e.extract(e.bitcast(e.fromElements(codes), e.getI32Type()), 0);
   return e.bitcast(e.splat(word, isa.lanes()), e.getI8Type());
 }
 
@@ -207,6 +205,12 @@ SmallVector<Value> MicroTile::fold(Value column, ValueRange totals,
   return result;
 }
 
+Value MicroTile::groupLength(Value first, Value end) {
+  int64_t group = activationGroup(scheme);
+  return spec.weight.k % group == 0 ? e.index(group)
+                                    : e.min(e.sub(end, first), e.index(group));
+}
+
 SmallVector<Value> MicroTile::addPacked(Value column, Value end,
                                         ValueRange sums) {
   int64_t k = spec.weight.k, group = activationGroup(scheme),
@@ -216,8 +220,7 @@ SmallVector<Value> MicroTile::addPacked(Value column, Value end,
                            e.constI32(0, isa.lanes()));
   int64_t center = fields.front().centered ? 128 : 0;
   return e.loop(column, end, group, sums, [&](Value first, ValueRange carried) {
-    Value length = k % group == 0 ? e.index(group)
-                                  : e.min(e.sub(end, first), e.index(group));
+    Value length = groupLength(first, end);
     SmallVector<Value> totals = e.loop(
         e.index(0), length, step, zeros, [&](Value offset, ValueRange before) {
           return productsInt8(e.add(first, offset), step, before);
@@ -254,8 +257,25 @@ SmallVector<Value> MicroTile::addColumns(Value token, Value column, Value end,
                                          Value firstToken) {
   tokenBase = token;
   laneBase = e.index(0);
+  if (tiles)
+    return addTiles(column, end, sums);
   return plan.unpacked ? addUnpacked(column, end, sums, offsets, firstToken)
                        : addPacked(column, end, sums);
+}
+
+SmallVector<Value> MicroTile::addTiles(Value column, Value end,
+                                       ValueRange sums) {
+  int64_t k = spec.weight.k, group = activationGroup(scheme);
+  int64_t step = TileProduct::columnsPerStep(k, group);
+  return e.loop(column, end, group, sums, [&](Value first, ValueRange carried) {
+    SmallVector<CodeBytes> codes;
+    for (WeightReader *panel : readers)
+      codes.push_back(panel->bytesFrom(first));
+    return fold(first,
+                tiles->sum(args.activationCodes, tokenBase, plan.tokens, first,
+                           groupLength(first, end), step, codes),
+                carried, /*center=*/0);
+  });
 }
 
 //===----------------------------------------------------------------------===//
@@ -334,7 +354,7 @@ SmallVector<Value> MicroTile::addUnpacked(Value column, Value end,
   };
   int64_t center = offsets ? offsets->center() : 0;
   return e.loop(column, end, group, sums, [&](Value first, ValueRange carried) {
-    return fold(first, sumGroup(first, lengthOf(first, end, group)), carried,
+    return fold(first, sumGroup(first, groupLength(first, end)), carried,
                 center);
   });
 }

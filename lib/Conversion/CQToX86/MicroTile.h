@@ -12,6 +12,7 @@
 #include "DotProduct.h"
 #include "Epilogue.h"
 #include "Heuristics.h"
+#include "TileProduct.h"
 #include "UnpackUnit.h"
 #include "WeightReader.h"
 
@@ -23,9 +24,11 @@ class PairOffsets;
 /// fold.
 class MicroTile {
 public:
-  /// A reader for every panel, all of the same segment.
+  /// A reader for every panel, all of the same segment. With `tiles`, int8
+  /// products are made there.
   MicroTile(Emitter &e, const MatmulSpec &spec, const KernelArgs &args,
-            ArrayRef<WeightReader *> readers, const TilePlan &plan);
+            ArrayRef<WeightReader *> readers, const TilePlan &plan,
+            TileProduct *tiles = nullptr);
 
   /// Rows [lane, lane + plan.rows) of the panels × tokens
   /// [token, token + plan.tokens), stored to y (without cherries).
@@ -56,6 +59,7 @@ private:
                                 ValueRange begin);
   SmallVector<Value> emitInt8();
   SmallVector<Value> addPacked(Value column, Value end, ValueRange sums);
+  SmallVector<Value> addTiles(Value column, Value end, ValueRange sums);
   SmallVector<Value> addUnpacked(Value column, Value end, ValueRange sums,
                                  PairOffsets *offsets, Value firstToken);
   SmallVector<Value> emitFloat();
@@ -70,6 +74,8 @@ private:
                           ValueRange accumulators, int64_t center);
   Value broadcastQuad(int64_t token, Value column, int64_t length);
   Value weightGroup(Value column);
+  /// Columns of the group of activations that begins at `first`.
+  Value groupLength(Value first, Value end);
   SmallVector<Value> loadUnit(Value column, int64_t offset, unsigned part);
   /// S, or S/2 for half-step, of the lanes of a part.
   Value loadScales(Value group, unsigned part);
@@ -94,6 +100,7 @@ private:
   TilePlan plan;
   ISA isa;
   Scheme scheme;
+  TileProduct *tiles;
   unsigned parts;
   SmallVector<Field> fields;
   SmallVector<int> exponentList;

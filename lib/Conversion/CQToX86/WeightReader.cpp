@@ -86,6 +86,11 @@ public:
     return loadStored(unit(), column, offset, vector, lane);
   }
 
+  CodeBytes bytesFrom(Value column) override {
+    assert(seg.bits == 8 && "codes are packed");
+    return {args.codes, codeAt(unit(), column)};
+  }
+
   void fetchAhead(Value column, int64_t offset) override {
     fetchUnit(unit(), column, offset);
   }
@@ -201,6 +206,9 @@ public:
     return e.loadVector(scratch, e.add(place(column, lane), offset * 16),
                         isa.vectorBytes());
   }
+  CodeBytes bytesFrom(Value column) override {
+    return {scratch, place(column, e.index(0))};
+  }
 
 private:
   Value place(Value column, Value lane) {
@@ -263,6 +271,9 @@ public:
                    Value lane) override {
     return e.loadVector(scratch, e.add(e.mul(lane, 4), offset * 16),
                         isa.vectorBytes());
+  }
+  CodeBytes bytesFrom(Value column) override {
+    llvm_unreachable("linear planes are read a few columns at a time");
   }
   Value loadScales(Value group, Value lane) override {
     return gatherRows(group, lane, [&](Value index) {

@@ -36,6 +36,11 @@ struct Segment {
 };
 SmallVector<Segment> segmentsOf(const WeightSpec &spec);
 
+/// Where codes lie as in an 8-bit panel: [quad][row of 16][4], from `index` on.
+struct CodeBytes {
+  Value memref, index;
+};
+
 /// Strides of the scale plane, derived from the layout's own answers.
 struct ScaleStrides {
   int64_t row, panel, group;
@@ -70,6 +75,8 @@ public:
   /// `column`: the bytes of lanes [lane, lane + isa.lanes()).
   virtual Value loadVector(Value column, int64_t offset, unsigned vector,
                            Value lane) = 0;
+  /// The codes from `column` on, of a panel whose unit is that of 8 bits.
+  virtual CodeBytes bytesFrom(Value column) = 0;
   /// Asks for the codes that come bytesFetchedAhead() behind the unit at
   /// `offset` columns from `column`.
   virtual void fetchAhead(Value column, int64_t offset) {}

@@ -141,8 +141,7 @@ inline CherrySpec cherriesOf(unsigned turn, int64_t k) {
 inline std::vector<ISA> allLevels() {
   std::vector<ISA> result;
   for (bool emulated : {false, true})
-    for (ISALevel level : {ISALevel::AVX2, ISALevel::AVX512, ISALevel::AVXVNNI,
-                           ISALevel::AVX512VNNI})
+    for (ISALevel level : kISALevels)
       if (!(emulated && level == ISALevel::AVX2)) // AVX2 itself is always there
         result.push_back({level, emulated});
   return result;

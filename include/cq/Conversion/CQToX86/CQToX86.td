@@ -28,8 +28,8 @@ def ConvertCQToX86Pass : Pass<"convert-cq-to-x86", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"isa", "isa", "std::string", /*default=*/"\"\"",
-           "avx2, avx512, avxvnni or avx512vnni; emulated-<level> and generic run on "
-           "any machine (default: the level of target-cpu)">,
+           "avx2, avx512, avxvnni, avx512vnni or avx512amx; emulated-<level> and "
+           "generic run on any machine (default: the level of target-cpu)">,
     Option<"targetCPU", "target-cpu", "std::string", /*default=*/"\"\"",
            "an LLVM CPU name whose best level is taken (default: this machine)">
   ];

@@ -14,6 +14,8 @@
 //   avx512       512 bit  vpmaddubsw + vpmaddwd   unsigned operand ≤ 129
 //   avxvnni      256 bit  vpdpbusd                any byte
 //   avx512vnni   512 bit  vpdpbusd                any byte
+//   avx512amx    the same, and tdpbsud on tiles of 16 rows for 16 tokens at
+//   once
 //
 // "emulated-<level>" is the same kernel with each intrinsic spelled out in
 // plain vector arithmetic: it runs on any machine, so that the structure of
@@ -31,7 +33,11 @@
 
 namespace mlir::cq::x86 {
 
-enum class ISALevel : uint8_t { AVX2, AVX512, AVXVNNI, AVX512VNNI };
+enum class ISALevel : uint8_t { AVX2, AVX512, AVXVNNI, AVX512VNNI, AVX512AMX };
+/// In ascending order of what a CPU has to offer.
+inline constexpr ISALevel kISALevels[] = {
+    ISALevel::AVX2, ISALevel::AVXVNNI, ISALevel::AVX512, ISALevel::AVX512VNNI,
+    ISALevel::AVX512AMX};
 
 struct ISA {
   ISALevel level = ISALevel::AVX2;
@@ -46,8 +52,10 @@ struct ISA {
   unsigned numRegisters() const { return vectorBytes() == 32 ? 16 : 32; }
   /// u8 × s8 products are summed by fours straight into 32 bits.
   bool hasDotProduct() const {
-    return level == ISALevel::AVXVNNI || level == ISALevel::AVX512VNNI;
+    return level != ISALevel::AVX2 && level != ISALevel::AVX512;
   }
+  /// There are tile registers, and a multiplier for them (AMX-INT8).
+  bool hasTiles() const { return level == ISALevel::AVX512AMX; }
   /// There is a byte-wise "negate where the other is negative" (vpsignb), with
   /// which s8 × s8 becomes |w| × (±x). AVX-512 has dropped it.
   bool hasSignedBytes() const { return level == ISALevel::AVX2; }
