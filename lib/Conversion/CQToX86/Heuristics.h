@@ -62,8 +62,8 @@ bool takesBlocks(ISA isa, ActivationMode mode, LayoutKind layout, unsigned bits,
 /// Columns of a panel that are unpacked at a time: a multiple of 128, or all.
 int64_t unpackedColumns(int64_t k, int64_t tokens);
 
-/// Whether unpacking a piece fetches the whole next one, rather than
-/// bytesFetchedAhead().
+/// Whether the tiles of a piece fetch the whole next one, rather than unpacking
+/// it bytesFetchedAhead().
 bool fetchesNextPiece(int64_t tokens);
 
 /// Columns whose products an int16 has to hold for a loop to carry sums of

@@ -304,7 +304,7 @@ void MatmulKernel::emitBlocks(const Segment &segment, Value lower, Value upper,
                                 Value to = e.min(e.add(column, columns), end);
                                 unpack(column, to);
                                 return tile.addColumns(zero, column, to, sums,
-                                                       begins, zero);
+                                                       begins, zero, {});
                               }));
     });
     return;
@@ -325,23 +325,28 @@ void MatmulKernel::emitBlocks(const Segment &segment, Value lower, Value upper,
         return SmallVector<Value>();
       });
     };
+    // While a piece meets many tokens, there is time to get the next one: a
+    // few lines a tile and group. All at once they would be more than the core
+    // can wait for at a time, and it would stop.
+    MicroTile::Fetch fetch;
+    fetch.turns = llvm::divideCeil(count, most);
     auto multiply = [&](MicroTile &tile, Value token, Value column, Value to,
                         ValueRange sums) {
+      fetch.turn = e.udiv(token, most);
       return tile.addColumns(e.add(first, token), column, to, sums, begins,
-                             token);
+                             token, fetch);
     };
     if (begins)
       begins->compute(first, e.index(count), begin, blockEnd);
     forPanels([&] {
-      // While a piece meets many tokens, there is time to get the next one.
       auto unpackPiece = [&](Value column, Value to) {
-        if (!fetchesNextPiece(spec.m))
-          return unpack(column, to);
-        Value last =
-            arith::CmpIOp::create(e, arith::CmpIPredicate::sge, to, blockEnd);
-        unpack(column, to,
-               arith::SelectOp::create(e, last, e.add(begin, k * panels), to)
-                   .getResult());
+        if (fetchesNextPiece(spec.m)) {
+          Value last =
+              arith::CmpIOp::create(e, arith::CmpIPredicate::sge, to, blockEnd);
+          fetch.next =
+              arith::SelectOp::create(e, last, e.add(begin, k * panels), to);
+        }
+        unpack(column, to, fetch.next);
       };
       auto sumsSoFar = [&](MicroTile &tile, Value token) {
         return blockColumns == k ? tile.zeroSums()

@@ -254,27 +254,36 @@ SmallVector<Value> MicroTile::emitInt8() {
 
 SmallVector<Value> MicroTile::addColumns(Value token, Value column, Value end,
                                          ValueRange sums, PairOffsets *offsets,
-                                         Value firstToken) {
+                                         Value firstToken, const Fetch &fetch) {
   tokenBase = token;
   laneBase = e.index(0);
   if (tiles)
-    return addTiles(column, end, sums);
-  return plan.unpacked ? addUnpacked(column, end, sums, offsets, firstToken)
-                       : addPacked(column, end, sums);
+    return addTiles(column, end, sums, fetch);
+  return plan.unpacked
+             ? addUnpacked(column, end, sums, offsets, firstToken, fetch)
+             : addPacked(column, end, sums);
 }
 
-SmallVector<Value> MicroTile::addTiles(Value column, Value end,
-                                       ValueRange sums) {
+void MicroTile::fetchNext(const Fetch &fetch, Value offset) {
+  for (WeightReader *panel : readers)
+    if (fetch.next)
+      panel->fetchPart(e.add(fetch.next, offset), activationGroup(scheme),
+                       fetch.turn, fetch.turns);
+}
+
+SmallVector<Value> MicroTile::addTiles(Value column, Value end, ValueRange sums,
+                                       const Fetch &fetch) {
   int64_t k = spec.weight.k, group = activationGroup(scheme);
   int64_t step = TileProduct::columnsPerStep(k, group);
   return e.loop(column, end, group, sums, [&](Value first, ValueRange carried) {
     SmallVector<CodeBytes> codes;
     for (WeightReader *panel : readers)
       codes.push_back(panel->bytesFrom(first));
-    return fold(first,
-                tiles->sum(args.activationCodes, tokenBase, plan.tokens, first,
-                           groupLength(first, end), step, codes),
-                carried, /*center=*/0);
+    SmallVector<Value> totals =
+        tiles->sum(args.activationCodes, tokenBase, plan.tokens, first,
+                   groupLength(first, end), step, codes);
+    fetchNext(fetch, e.sub(first, column));
+    return fold(first, totals, carried, /*center=*/0);
   });
 }
 
@@ -308,7 +317,8 @@ SmallVector<Value> MicroTile::pairsOfRun(Value column, Value length,
 
 SmallVector<Value> MicroTile::addUnpacked(Value column, Value end,
                                           ValueRange sums, PairOffsets *offsets,
-                                          Value firstToken) {
+                                          Value firstToken,
+                                          const Fetch &fetch) {
   int64_t k = spec.weight.k, group = activationGroup(scheme);
   auto lengthOf = [&](Value from, Value to, int64_t whole) {
     return k % whole == 0 ? e.index(whole)
@@ -354,8 +364,9 @@ SmallVector<Value> MicroTile::addUnpacked(Value column, Value end,
   };
   int64_t center = offsets ? offsets->center() : 0;
   return e.loop(column, end, group, sums, [&](Value first, ValueRange carried) {
-    return fold(first, sumGroup(first, groupLength(first, end)), carried,
-                center);
+    SmallVector<Value> totals = sumGroup(first, groupLength(first, end));
+    fetchNext(fetch, e.sub(first, column));
+    return fold(first, totals, carried, center);
   });
 }
 

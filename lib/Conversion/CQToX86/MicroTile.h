@@ -34,13 +34,19 @@ public:
   /// [token, token + plan.tokens), stored to y (without cherries).
   void emit(Value token, Value lane);
 
+  /// What the tiles of a piece ask for meanwhile: codes of as many columns from
+  /// `next` on, each tile the `turn`-th of `turns` parts.
+  struct Fetch {
+    Value next, turn;
+    int64_t turns = 0;
+  };
   /// What columns [column, end), which begin with a group and are whole steps,
   /// add to the sums of int8 products (the unpacked ones, where panels are
   /// unpacked). With `offsets`, of the same columns and of tokens from
   /// `firstToken` on, int16 sums begin there.
   SmallVector<Value> addColumns(Value token, Value column, Value end,
                                 ValueRange sums, PairOffsets *offsets,
-                                Value firstToken);
+                                Value firstToken, const Fetch &fetch);
   SmallVector<Value> zeroSums();
   /// Stores sums to y.
   void store(Value token, ValueRange sums);
@@ -59,9 +65,13 @@ private:
                                 ValueRange begin);
   SmallVector<Value> emitInt8();
   SmallVector<Value> addPacked(Value column, Value end, ValueRange sums);
-  SmallVector<Value> addTiles(Value column, Value end, ValueRange sums);
+  SmallVector<Value> addTiles(Value column, Value end, ValueRange sums,
+                              const Fetch &fetch);
   SmallVector<Value> addUnpacked(Value column, Value end, ValueRange sums,
-                                 PairOffsets *offsets, Value firstToken);
+                                 PairOffsets *offsets, Value firstToken,
+                                 const Fetch &fetch);
+  /// A group's share, the one `offset` columns into the piece.
+  void fetchNext(const Fetch &fetch, Value offset);
   SmallVector<Value> emitFloat();
   /// One step of the inner loop: products of columns [column, column + length).
   SmallVector<Value> productsInt8(Value column, int64_t length,

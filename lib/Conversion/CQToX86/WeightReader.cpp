@@ -112,11 +112,8 @@ protected:
   /// Codes lie in the order in which they are read, panel after panel, so what
   /// is read soon is a fixed number of bytes away.
   void fetchUnit(const PanelUnit &stored, Value column, int64_t offset) {
-    fetchUnit(stored,
-              e.add(codeAt(stored, column),
-                    offset * bytesPerColumn(stored) + bytesFetchedAhead()));
-  }
-  void fetchUnit(const PanelUnit &stored, Value at) {
+    Value at = e.add(codeAt(stored, column),
+                     offset * bytesPerColumn(stored) + bytesFetchedAhead());
     for (unsigned v = 0; v < stored.vectors; ++v)
       e.prefetch(args.codes, e.add(at, 64 * int64_t(v)));
   }
@@ -188,8 +185,7 @@ public:
       for (unsigned lane = 0; lane < 16; lane += isa.lanes())
         unpackUnit(fields, unitColumn, e.index(lane));
       if (!next)
-        return fetchUnit(stored, unitColumn, 0);
-      fetchUnit(stored, codeAt(stored, e.add(next, e.sub(unitColumn, column))));
+        fetchUnit(stored, unitColumn, 0);
     });
     if (!next || spec.scheme.group == 0)
       return;
@@ -198,6 +194,15 @@ public:
       e.prefetch(args.scales,
                  scaleIndex(e.udiv(soon, spec.scheme.group), e.index(0)));
     });
+  }
+
+  void fetchPart(Value column, int64_t columns, Value turn,
+                 int64_t turns) override {
+    int64_t lines = llvm::divideCeil(columns * bytesPerColumn(stored), 64);
+    int64_t each = llvm::divideCeil(lines, turns);
+    Value at = e.add(codeAt(stored, column), e.mul(turn, 64 * each));
+    for (int64_t line = 0; line < each; ++line)
+      e.prefetch(args.codes, e.add(at, 64 * line));
   }
 
   void fetchAhead(Value column, int64_t offset) override {} // unpack() does

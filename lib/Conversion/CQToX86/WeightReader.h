@@ -65,10 +65,14 @@ public:
   /// Moves to a panel, counted from the segment's first.
   virtual void setPanel(Value panel);
   /// Unpacks the columns [column, end) of the panel, from now on the only ones
-  /// that can be read. Asks for the codes and scales from column `next` on,
-  /// which may be one of the next panel (≥ K), or without it for the codes
+  /// that can be read. Asks for the scales from column `next` on, which may be
+  /// one of the next panel (≥ K), or without it for the codes
   /// bytesFetchedAhead() behind.
   virtual void unpack(Value column, Value end, Value next = nullptr) {}
+  /// Asks for the `turn`-th of `turns` equal parts of the stored codes of
+  /// `columns` columns from `column` on, which may be one of the next panel.
+  virtual void fetchPart(Value column, int64_t columns, Value turn,
+                         int64_t turns) {}
   /// Called once before the vectors of columns [column, column + length).
   virtual void prepare(Value column, int64_t length) {}
   /// Vector `vector` of the unit at `offset` columns from the prepared
