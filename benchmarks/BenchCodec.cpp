@@ -21,24 +21,31 @@
 
 using namespace mlir::cq;
 namespace cl = llvm::cl;
+static cl::OptionCategory category("cq-bench-codec options");
 
 static cl::opt<int64_t> rows("rows", cl::init(4096),
-                             cl::desc("rows of the weight"));
+                             cl::desc("rows of the weight"), cl::cat(category));
 static cl::opt<int64_t> columns("columns", cl::init(4096),
-                                cl::desc("columns of the weight"));
+                                cl::desc("columns of the weight"),
+                                cl::cat(category));
 static cl::list<std::string>
     schemes("schemes", cl::CommaSeparated,
-            cl::desc("schemes to measure (default: a selection)"));
+            cl::desc("schemes to measure (default: a selection)"),
+            cl::cat(category));
 static cl::list<unsigned> threadCounts("thread-counts", cl::CommaSeparated,
-                                       cl::desc("thread counts (default 1,2)"));
+                                       cl::desc("thread counts (default 1,2)"),
+                                       cl::cat(category));
 static cl::opt<bool>
     gptqOnly("gptq",
              cl::desc("measure gptq on the seven weights of a SmolLM2 block "
-                      "instead, given the second moments of their inputs"));
+                      "instead, given the second moments of their inputs"),
+             cl::cat(category));
 static cl::opt<unsigned> sweeps("sweeps", cl::init(GPTQOptions().sweeps),
-                                cl::desc("sweeps of gptq (with --gptq)"));
+                                cl::desc("sweeps of gptq (with --gptq)"),
+                                cl::cat(category));
 static cl::opt<int> repeats("repeats", cl::init(3),
-                            cl::desc("runs a measurement; the best counts"));
+                            cl::desc("runs a measurement; the best counts"),
+                            cl::cat(category));
 
 /// The fastest run: seconds by the wall, and of all cores together. The second
 /// tells how fast a busy machine would be were it idle.
@@ -140,6 +147,7 @@ static int measureGPTQ() {
 }
 
 int main(int argc, char **argv) {
+  cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(argc, argv, "Speed of cq's codec\n");
   if (threadCounts.empty()) {
     threadCounts.push_back(1);

@@ -31,28 +31,35 @@ using namespace mlir::cq::x86;
 using namespace mlir::cq::x86::test;
 
 namespace cl = llvm::cl;
+static cl::OptionCategory category("cq-bench-kernels options");
 static cl::list<std::string> shapes("shape",
                                     cl::desc("NxK of a weight (repeatable)"),
-                                    cl::CommaSeparated);
-static cl::list<std::string>
-    schemes("scheme", cl::desc("as b3-g64-symmetric-f16"), cl::CommaSeparated);
+                                    cl::CommaSeparated, cl::cat(category));
+static cl::list<std::string> schemes("scheme",
+                                     cl::desc("as b3-g64-symmetric-f16"),
+                                     cl::CommaSeparated, cl::cat(category));
 static cl::list<int64_t> tokenCounts("tokens", cl::desc("tokens M"),
-                                     cl::CommaSeparated);
-static cl::opt<int> threads("num-threads", cl::desc("threads"), cl::init(1));
+                                     cl::CommaSeparated, cl::cat(category));
+static cl::opt<int> threads("num-threads", cl::desc("threads"), cl::init(1),
+                            cl::cat(category));
 static cl::opt<std::string>
-    isaName("isa", cl::desc("vector level (default: the host's)"));
+    isaName("isa", cl::desc("vector level (default: the host's)"),
+            cl::cat(category));
 static cl::opt<std::string> cherryForm("cherries",
                                        cl::desc("none, slot, column, element"),
-                                       cl::init("none"));
-static cl::opt<bool> resident("resident", cl::desc("one copy of the weight"));
+                                       cl::init("none"), cl::cat(category));
+static cl::opt<bool> resident("resident", cl::desc("one copy of the weight"),
+                              cl::cat(category));
 static cl::opt<bool>
     cpuTime("cpu-time",
-            cl::desc("count CPU time: for one thread on a busy machine"));
+            cl::desc("count CPU time: for one thread on a busy machine"),
+            cl::cat(category));
 static cl::opt<bool> twin("twin",
                           cl::desc("beside the kernel written by hand "
-                                   "(b3-g128, 1 or 8 tokens, resident)"));
+                                   "(b3-g128, 1 or 8 tokens, resident)"),
+                          cl::cat(category));
 static cl::opt<double> seconds("seconds", cl::desc("time per measurement"),
-                               cl::init(0.5));
+                               cl::init(0.5), cl::cat(category));
 
 using Clock = std::chrono::steady_clock;
 
@@ -246,6 +253,7 @@ static void measure(int64_t n, int64_t k, const Scheme &scheme, int64_t m,
 }
 
 int main(int argc, char **argv) {
+  cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(argc, argv, "Times generated x86 kernels\n");
   if (shapes.empty())
     shapes.push_back("4096x4096");

@@ -25,13 +25,17 @@
 #include <random>
 
 using namespace mlir::cq;
+static llvm::cl::OptionCategory category("cq-bench-sgemm options");
 
 static llvm::cl::list<std::string> shapes(llvm::cl::Positional,
-                                          llvm::cl::desc("<MxNxK>…"));
+                                          llvm::cl::desc("<MxNxK>…"),
+                                          llvm::cl::cat(category));
 static llvm::cl::opt<int> threads("num-threads", llvm::cl::init(1),
-                                  llvm::cl::desc("Threads of both"));
+                                  llvm::cl::desc("Threads of both"),
+                                  llvm::cl::cat(category));
 static llvm::cl::opt<double> seconds("bench-seconds", llvm::cl::init(1.0),
-                                     llvm::cl::desc("Time spent on a shape"));
+                                     llvm::cl::desc("Time spent on a shape"),
+                                     llvm::cl::cat(category));
 
 namespace {
 using Product = void(void **, const float *, const float *, float *);
@@ -59,6 +63,7 @@ std::string getSource(int64_t m, int64_t n, int64_t k) {
 } // namespace
 
 int main(int argc, char **argv) {
+  llvm::cl::HideUnrelatedOptions(category);
   llvm::cl::ParseCommandLineOptions(argc, argv);
   llvm::ExitOnError check("cq-bench-sgemm: ");
   if (shapes.empty())
