@@ -9,6 +9,7 @@
 #include "cq/Execution/AheadOfTime.h"
 #include "CodeGenerator.h"
 #include "LibraryCode.h"
+#include "cq/Conversion/CQToX86/ISA.h"
 #include "cq/Execution/ObjectCache.h"
 #include "cq/Execution/ParameterTable.h"
 #include "cq/Model/Safetensors.h"
@@ -36,17 +37,57 @@ using namespace mlir::cq;
 // The CPU
 //===----------------------------------------------------------------------===//
 
-/// Features of `cpu` that the runtime can check, with spaces; empty for an
-/// unknown CPU.
-static std::string checkableFeatures(llvm::StringRef cpu) {
-  auto has = featuresOf(cpu);
+/// Those of `has` that the runtime can check, with spaces.
+static std::string checkableFeatures(const llvm::StringMap<bool> &has) {
   SmallVector<StringRef> found;
 #define CQ_CPU_FEATURE(name)                                                   \
-  if (has && has->lookup(name))                                                \
+  if (has.lookup(name))                                                        \
     found.push_back(name);
 #include "cq/Runtime/CpuFeatures.def"
 #undef CQ_CPU_FEATURE
   return llvm::join(found, " ");
+}
+
+/// What to compile for the CPUs of `list`, that with the best vectors first.
+static llvm::Expected<std::vector<CompiledLibrary::Code>>
+selectCPUs(StringRef list) {
+  SmallVector<StringRef> names;
+  list.split(names, ',', /*MaxSplit=*/-1, /*KeepEmpty=*/false);
+  if (names.empty())
+    names.push_back("host");
+  std::vector<std::pair<x86::ISALevel, CompiledLibrary::Code>> found;
+  llvm::StringMap<bool> seen;
+  for (StringRef name : names) {
+    std::string cpu =
+        name == "host" ? llvm::sys::getHostCPUName().str() : name.str();
+    auto features = featuresOf(name);
+    if (!features || !features->lookup("avx2"))
+      return fail("the CPU " + quoted(cpu) +
+                  " is unknown or has no AVX2, which the kernels need; name "
+                  "one with --target-cpu=haswell, znver4 …");
+    if (!seen.try_emplace(cpu, true).second)
+      return fail("--target-cpu names the CPU " + quoted(cpu) +
+                  " twice; name it once");
+    std::string suffix = names.size() > 1 ? "_" + cpu : "";
+    llvm::replace(suffix, '-', '_');
+    found.push_back({x86::ISA::fromFeatures(*features).level,
+                     {cpu, checkableFeatures(*features), suffix,
+                      /*isHost=*/name == "host"}});
+  }
+  std::vector<CompiledLibrary::Code> codes;
+  for (x86::ISALevel wanted : llvm::reverse(x86::kISALevels))
+    for (auto &[level, code] : found)
+      if (level == wanted)
+        codes.push_back(std::move(code));
+  return codes;
+}
+
+/// Only features that the library checks for when it is opened.
+static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+machineFor(const CompiledLibrary::Code &code, unsigned optLevel) {
+  return createTargetMachine(
+      "x86-64", "+" + llvm::join(llvm::split(code.features, ' '), ",+"),
+      optLevel);
 }
 
 //===----------------------------------------------------------------------===//
@@ -243,22 +284,19 @@ mlir::cq::compileLibrary(StringRef path, const LibraryOptions &options) {
                 (folder.empty() ? StringRef(".") : StringRef(folder)) +
                 "; name another with -o");
 
-  library.features = checkableFeatures(options.targetCPU);
-  if (!StringRef(library.features).contains("avx2"))
-    return fail("the CPU '" +
-                (options.targetCPU.empty() ? llvm::sys::getHostCPUName().str()
-                                           : options.targetCPU) +
-                "' is unknown or has no AVX2, which the kernels need; name one "
-                "with --target-cpu=haswell, znver4 …");
-  library.cpu = options.targetCPU.empty() || options.targetCPU == "host"
-                    ? llvm::sys::getHostCPUName().str()
-                    : options.targetCPU;
+  auto codes = selectCPUs(options.targetCPU);
+  if (!codes)
+    return codes.takeError();
+  library.codes = std::move(*codes);
+  if (extension == ".o" && library.codes.size() > 1)
+    return fail("-o " + options.output +
+                ": an object file is for one CPU; write a library (.so) for "
+                "several, or give --target-cpu one name");
 
   auto modulePath = findModule(path);
   if (!modulePath)
     return modulePath.takeError();
   ExecutionOptions execution;
-  execution.targetCPU = options.targetCPU.empty() ? "host" : options.targetCPU;
   execution.activation = options.activation;
   execution.fuse = options.fuse;
   execution.functions = {"forward_*", "logits_*"};
@@ -280,23 +318,24 @@ mlir::cq::compileLibrary(StringRef path, const LibraryOptions &options) {
   if (!weights)
     return weights.takeError();
 
-  // Only features that the library checks for when it is opened.
-  std::string features =
-      "+" + llvm::join(llvm::split(library.features, ' '), ",+");
-  auto machine = createTargetMachine("x86-64", features, execution.optLevel);
-  if (!machine)
-    return machine.takeError();
   auto addInterface = [&](llvm::Module &code) {
     addLibraryInterface(code, library, *functions, *weights);
   };
-  auto finish = [&](llvm::Module &code) {
-    for (llvm::Function &function : code)
-      if (!function.isDeclaration())
-        function.addFnAttr("tune-cpu", library.cpu);
+  auto tuneFor = [](const CompiledLibrary::Code &code) {
+    return [&code](llvm::Module &module) {
+      for (llvm::Function &function : module)
+        if (!function.isDeclaration())
+          function.addFnAttr("tune-cpu", code.cpu);
+    };
   };
   if (extension == ".o") {
-    auto object =
-        generateObject(*module, **machine, execution, addInterface, finish);
+    const CompiledLibrary::Code &code = library.codes.front();
+    auto machine = machineFor(code, execution.optLevel);
+    if (!machine)
+      return machine.takeError();
+    execution.targetCPU = code.isHost ? "host" : code.cpu;
+    auto object = generateObject(*module, **machine, execution, addInterface,
+                                 tuneFor(code));
     if (!object)
       return object.takeError();
     if (llvm::Error error = writeFileAtomically(library.library, *object))
@@ -306,14 +345,28 @@ mlir::cq::compileLibrary(StringRef path, const LibraryOptions &options) {
     if (!policy)
       return policy.takeError();
     ObjectCache cache(execution.cacheDir, *policy);
-    PartCache parts;
-    if (options.useCache)
-      parts = {&cache, describeCompiler(**machine, execution)};
-    auto objects = generateObjects(*module, **machine, execution, parts,
-                                   addInterface, finish);
-    if (!objects)
-      return objects.takeError();
-    auto archive = makeArchive(*objects);
+    llvm::SmallVector<llvm::SmallString<0>> objects;
+    for (const CompiledLibrary::Code &code : library.codes) {
+      auto machine = machineFor(code, execution.optLevel);
+      if (!machine)
+        return machine.takeError();
+      execution.targetCPU = code.isHost ? "host" : code.cpu;
+      PartCache parts;
+      if (options.useCache)
+        parts = {&cache, describeCompiler(**machine, execution)};
+      auto tune = tuneFor(code);
+      LibraryPart part{code.suffix, tune};
+      OwningOpRef<ModuleOp> copy = module->clone();
+      auto made = generateObjects(*copy, **machine, execution, parts, &part);
+      if (!made)
+        return made.takeError();
+      llvm::append_range(objects, std::move(*made));
+    }
+    auto interface = generateInterface(addInterface);
+    if (!interface)
+      return interface.takeError();
+    objects.push_back(std::move(*interface));
+    auto archive = makeArchive(objects);
     if (!archive)
       return archive.takeError();
     if (llvm::Error error =

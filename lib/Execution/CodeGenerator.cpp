@@ -253,11 +253,13 @@ static llvm::Error lower(ModuleOp module, ArrayRef<ModuleOp> components,
 }
 
 /// LLVM IR of the lowered `module`, with attributes that the code generator
-/// reads. Names of what is not among `entries` end in `suffix`.
+/// reads. Names of `entries` end in `entrySuffix`, those of the rest in
+/// `suffix`.
 static llvm::Expected<std::unique_ptr<llvm::Module>>
 translate(ModuleOp module, const llvm::TargetMachine &machine,
           const ExecutionOptions &options, const llvm::StringSet<> &entries,
-          llvm::StringRef suffix, llvm::LLVMContext &context) {
+          llvm::StringRef entrySuffix, llvm::StringRef suffix,
+          llvm::LLVMContext &context) {
   std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context);
   if (!code)
     return makeError("the module could not be translated to LLVM IR");
@@ -280,10 +282,10 @@ translate(ModuleOp module, const llvm::TargetMachine &machine,
     function.addFnAttr("target-features", machine.getTargetFeatureString());
     function.addFnAttr("prefer-vector-width", width);
     // Nothing outside calls these, and what is inlined everywhere can go.
-    if (!entries.contains(function.getName())) {
+    bool isEntry = entries.contains(function.getName());
+    if (!isEntry)
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
-      function.setName(function.getName() + suffix);
-    }
+    function.setName(function.getName() + (isEntry ? entrySuffix : suffix));
     if (function.getInstructionCount() <= largestInlined)
       continue;
     function.addFnAttr(llvm::Attribute::NoInline);
@@ -309,7 +311,7 @@ mlir::cq::generateObject(ModuleOp module, llvm::TargetMachine &machine,
   if (llvm::Error error = lower(module, {}, options))
     return std::move(error);
   llvm::LLVMContext context;
-  auto code = translate(module, machine, options, entries, "", context);
+  auto code = translate(module, machine, options, entries, "", "", context);
   if (!code)
     return code.takeError();
   apply(addInterface, **code);
@@ -325,10 +327,10 @@ public:
                 const ExecutionOptions &options, const PartCache &cache)
       : module(module), machine(machine), options(options), cache(cache) {}
 
-  /// Queues the kernels and compiles the rest meanwhile.
-  void compile(const llvm::StringSet<> &entries, llvm::StringRef suffix,
-               bool hideEntries, CodeEdit finish,
-               llvm::ThreadPoolInterface &pool);
+  /// Queues the kernels and compiles the rest meanwhile. Names end in `number`,
+  /// behind the library's suffix.
+  void compile(const llvm::StringSet<> &entries, llvm::StringRef number,
+               const LibraryPart *library, llvm::ThreadPoolInterface &pool);
   llvm::Error take(llvm::SmallVector<llvm::SmallString<0>> &done);
 
 private:
@@ -342,19 +344,22 @@ private:
 } // namespace
 
 void ComponentCode::compile(const llvm::StringSet<> &entries,
-                            llvm::StringRef suffix, bool hideEntries,
-                            CodeEdit finish, llvm::ThreadPoolInterface &pool) {
+                            llvm::StringRef number, const LibraryPart *library,
+                            llvm::ThreadPoolInterface &pool) {
   llvm::LLVMContext context;
-  auto code = translate(module, machine, options, entries, suffix, context);
+  std::string suffix = library ? library->suffix : "";
+  auto code = translate(module, machine, options, entries, suffix,
+                        suffix + number.str(), context);
   if (!code) {
     objects.emplace_back(code.takeError());
     return;
   }
-  apply(finish, **code);
-  if (hideEntries)
+  if (library) {
+    apply(library->finish, **code);
     for (llvm::Function &function : **code)
       if (!function.isDeclaration() && !function.hasLocalLinkage())
         function.setVisibility(llvm::GlobalValue::HiddenVisibility);
+  }
   // Bitcode is what takes a module to another thread's context.
   for (std::unique_ptr<llvm::Module> &part : moveKernelsOut(**code)) {
     llvm::raw_svector_ostream os(bitcodes.emplace_back());
@@ -385,24 +390,10 @@ llvm::Error ComponentCode::take(llvm::SmallVector<llvm::SmallString<0>> &done) {
   return errors;
 }
 
-/// The interface of a library as a module of its own.
-static llvm::Expected<llvm::SmallString<0>>
-compileInterface(llvm::TargetMachine &machine, unsigned level,
-                 CodeEdit addInterface, CodeEdit finish) {
-  llvm::LLVMContext context;
-  llvm::Module code("interface", context);
-  code.setTargetTriple(machine.getTargetTriple());
-  code.setDataLayout(machine.createDataLayout());
-  addInterface(code);
-  apply(finish, code);
-  return compileCode(code, machine, level);
-}
-
 llvm::Expected<llvm::SmallVector<llvm::SmallString<0>>>
 mlir::cq::generateObjects(ModuleOp module, llvm::TargetMachine &machine,
                           const ExecutionOptions &options,
-                          const PartCache &cache, CodeEdit addInterface,
-                          CodeEdit finish) {
+                          const PartCache &cache, const LibraryPart *library) {
   llvm::StringSet<> entries = getEntryPoints(module);
   recordUpdatedArguments(module);
   SmallVector<ModuleOp> components = splitIntoComponents(module);
@@ -418,8 +409,8 @@ mlir::cq::generateObjects(ModuleOp module, llvm::TargetMachine &machine,
     for (auto [i, code] : llvm::enumerate(codes))
       pool.async([&, &code = code, i = i] {
         // Two components may have chosen one name.
-        std::string suffix = i == 0 ? "" : "." + std::to_string(i);
-        code.compile(entries, suffix, bool(addInterface), finish, pool);
+        std::string number = i == 0 ? "" : "." + std::to_string(i);
+        code.compile(entries, number, library, pool);
       });
     pool.wait();
   }
@@ -429,14 +420,20 @@ mlir::cq::generateObjects(ModuleOp module, llvm::TargetMachine &machine,
     errors = llvm::joinErrors(std::move(errors), code.take(done));
   if (errors)
     return std::move(errors);
-  if (addInterface) {
-    auto object =
-        compileInterface(machine, options.optLevel, addInterface, finish);
-    if (!object)
-      return object.takeError();
-    done.push_back(std::move(*object));
-  }
   return done;
+}
+
+llvm::Expected<llvm::SmallString<0>> mlir::cq::generateInterface(CodeEdit add) {
+  constexpr unsigned level = 2;
+  auto machine = createTargetMachine("x86-64", /*features=*/"", level);
+  if (!machine)
+    return machine.takeError();
+  llvm::LLVMContext context;
+  llvm::Module code("interface", context);
+  code.setTargetTriple((*machine)->getTargetTriple());
+  code.setDataLayout((*machine)->createDataLayout());
+  add(code);
+  return compileCode(code, **machine, level);
 }
 
 llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>

@@ -59,15 +59,24 @@ struct PartCache {
   std::string compiler;
 };
 
+/// Objects to be linked with others: entry points are hidden from whoever uses
+/// the library, and all names end in `suffix`. `finish` changes all code but
+/// kernels that the cache has.
+struct LibraryPart {
+  std::string suffix;
+  CodeEdit finish;
+};
+
 /// The same as several object files, on all threads: each component of the
 /// module (Components.h) without its large kernels, and each of those
-/// (KernelParts.h). With `addInterface` a last one, which it writes and which
-/// is to be linked with the others: nothing else sees their functions. `finish`
-/// changes all but kernels that the cache has.
+/// (KernelParts.h).
 llvm::Expected<llvm::SmallVector<llvm::SmallString<0>>>
 generateObjects(ModuleOp module, llvm::TargetMachine &machine,
                 const ExecutionOptions &options, const PartCache &cache,
-                CodeEdit addInterface = nullptr, CodeEdit finish = nullptr);
+                const LibraryPart *library = nullptr);
+
+/// The object file of the functions that `add` writes, for any x86.
+llvm::Expected<llvm::SmallString<0>> generateInterface(CodeEdit add);
 
 /// One file of several objects.
 llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>

@@ -31,6 +31,7 @@ static const Forwarder forwarders[] = {
     {"decode", "cq_model_decode", "ipip"},
     {"reset", "cq_model_reset", "vp"},
     {"position", "cq_model_position", "lp"},
+    {"cpu", "cq_model_cpu", "pp"},
     {"error", "cq_model_error", "p"},
     {"set_threads", "cq_set_threads", "vi"},
 };
@@ -85,19 +86,21 @@ private:
 };
 } // namespace
 
-static llvm::GlobalVariable *addTable(llvm::Module &module,
-                                      const CompiledLibrary &library,
-                                      const LanguageFunctions &functions,
-                                      const WeightsMap &weights) {
+/// `next`: the table for the next CPU, or null.
+static llvm::Constant *
+addTable(llvm::Module &module, const CompiledLibrary &library,
+         const CompiledLibrary::Code &code, const LanguageFunctions &functions,
+         const WeightsMap &weights, llvm::Constant *next) {
   TableBuilder b(module);
   // Functions of this module, or of objects linked with it.
   auto entry = [&](const FunctionInfo *function) -> llvm::Constant * {
-    if (llvm::Function *known = module.getFunction(function->entryPoint))
+    std::string name = function->entryPoint + code.suffix;
+    if (llvm::Function *known = module.getFunction(name))
       return known;
     auto *declared = llvm::Function::Create(
         llvm::FunctionType::get(llvm::Type::getVoidTy(module.getContext()),
                                 false),
-        llvm::GlobalValue::ExternalLinkage, function->entryPoint, module);
+        llvm::GlobalValue::ExternalLinkage, name, module);
     declared->setVisibility(llvm::GlobalValue::HiddenVisibility);
     return declared;
   };
@@ -109,8 +112,8 @@ static llvm::GlobalVariable *addTable(llvm::Module &module,
   llvm::Constant *fields[] = {
       b.number(CQ_MODEL_CODE_VERSION),
       b.text(llvm::sys::path::filename(library.library)),
-      b.text(library.cpu),
-      b.text(library.features),
+      b.text(code.cpu),
+      b.text(code.features),
       b.number(chunks.size()),
       b.array(chunks),
       b.number(shape.width),
@@ -122,7 +125,8 @@ static llvm::GlobalVariable *addTable(llvm::Module &module,
       b.numbers(weights.offsets),
       b.number(weights.fileBytes),
       b.number(weights.headBytes),
-      b.number(static_cast<int64_t>(weights.headHash))};
+      b.number(static_cast<int64_t>(weights.headHash)),
+      next};
   return b.global(b.structure(fields));
 }
 
@@ -130,7 +134,10 @@ void mlir::cq::addLibraryInterface(llvm::Module &module,
                                    const CompiledLibrary &library,
                                    const LanguageFunctions &functions,
                                    const WeightsMap &weights) {
-  llvm::GlobalVariable *table = addTable(module, library, functions, weights);
+  llvm::Constant *table = llvm::ConstantPointerNull::get(
+      llvm::PointerType::get(module.getContext(), 0));
+  for (const CompiledLibrary::Code &code : llvm::reverse(library.codes))
+    table = addTable(module, library, code, functions, weights, table);
   for (llvm::Function &function : module)
     if (!function.isDeclaration())
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
@@ -165,6 +172,17 @@ void mlir::cq::addLibraryInterface(llvm::Module &module,
 // The header
 //===----------------------------------------------------------------------===//
 
+/// "the CPU 'haswell'", "the CPUs 'znver4', 'haswell'"
+static std::string describeCPUs(const CompiledLibrary &library) {
+  std::string names =
+      llvm::join(llvm::map_range(library.codes,
+                                 [](const CompiledLibrary::Code &code) {
+                                   return "'" + code.cpu + "'";
+                                 }),
+                 ", ");
+  return (library.codes.size() > 1 ? "the CPUs " : "the CPU ") + names;
+}
+
 std::string mlir::cq::printLibraryHeader(const CompiledLibrary &library,
                                          const LanguageFunctions &functions,
                                          const WeightsMap &weights) {
@@ -175,8 +193,8 @@ std::string mlir::cq::printLibraryHeader(const CompiledLibrary &library,
   const std::string &p = library.name;
   llvm::StringRef file = llvm::sys::path::filename(library.library);
   os << "/* " << llvm::sys::path::filename(library.header)
-     << ": a language model compiled by `cq compile` for the CPU '"
-     << library.cpu << "'.\n"
+     << ": a language model compiled by `cq compile` for "
+     << describeCPUs(library) << ".\n"
      << "   Weights: " << weights.path << "\n"
      << "   Link with " << file << ", libcq_runtime and libm:\n"
      << "     cc program.c " << file << " -lcq_runtime -lm\n"
@@ -205,6 +223,8 @@ std::string mlir::cq::printLibraryHeader(const CompiledLibrary &library,
      << "_decode(cq_model *model, int32_t token, float *logits);\n"
      << "/* Forgets all tokens. */\n"
      << "void " << p << "_reset(cq_model *model);\n"
+     << "/* The CPU whose code runs. */\n"
+     << "const char *" << p << "_cpu(const cq_model *model);\n"
      << "/* Tokens taken since. */\n"
      << "int64_t " << p << "_position(const cq_model *model);\n\n"
      << "/* What went wrong last in this thread, one sentence. */\n"

@@ -130,26 +130,43 @@ std::string MappedFile::map(const char *path, const cq_model_code &code) {
 //===----------------------------------------------------------------------===//
 
 struct cq_model {
+  const cq_model_code *code = nullptr;
   MappedFile weights;
   std::vector<void *> parameters;
   std::unique_ptr<Session> session;
   std::vector<float> hidden; ///< of the last token
 };
 
-static std::string open(const cq_model_code &code, const char *weights,
-                        cq_model &model) {
-  if (code.version != CQ_MODEL_CODE_VERSION)
-    return std::string(code.name) + " was compiled for version " +
-           std::to_string(code.version) + " of the runtime and this is " +
+/// Chooses `model.code`, or says why it cannot.
+static std::string chooseCode(const cq_model_code &first, cq_model &model) {
+  if (first.version != CQ_MODEL_CODE_VERSION)
+    return std::string(first.name) + " was compiled for version " +
+           std::to_string(first.version) + " of the runtime and this is " +
            std::to_string(CQ_MODEL_CODE_VERSION) + "; compile it again";
   char missing[256];
-  if (cq_missing_features(code.features, missing, sizeof(missing)))
-    return std::string(code.name) + " was compiled for the CPU '" + code.cpu +
-           "' and this one lacks " + missing +
-           "; compile it again here, or with a lower --target-cpu";
+  std::string cpus;
+  for (const cq_model_code *code = &first; code; code = code->next) {
+    if (!cq_missing_features(code->features, missing, sizeof(missing))) {
+      model.code = code;
+      return "";
+    }
+    cpus += (cpus.empty() ? "'" : ", '") + std::string(code->cpu) + "'";
+  }
+  return std::string(first.name) + " was compiled for the CPU" +
+         (first.next ? "s " : " ") + cpus + " and this one lacks " + missing +
+         (first.next ? " of the last" : "") +
+         "; compile it again here, or with a lower --target-cpu";
+}
+
+static std::string open(const cq_model_code &first, const char *weights,
+                        cq_model &model) {
+  std::string refusal = chooseCode(first, model);
+  if (!refusal.empty())
+    return refusal;
+  const cq_model_code &code = *model.code;
   if (!weights)
     return "no weights file is given";
-  std::string refusal = model.weights.map(weights, code);
+  refusal = model.weights.map(weights, code);
   if (!refusal.empty())
     return refusal;
   for (int64_t i = 0; i < code.num_parameters; ++i)
@@ -201,6 +218,10 @@ extern "C" int cq_model_decode(cq_model *model, int32_t token, float *logits) {
 }
 
 extern "C" void cq_model_reset(cq_model *model) { model->session->reset(); }
+
+extern "C" const char *cq_model_cpu(const cq_model *model) {
+  return model->code->cpu;
+}
 
 extern "C" int64_t cq_model_position(const cq_model *model) {
   return model->session->position();

@@ -35,8 +35,11 @@ std::optional<llvm::StringMap<bool>> mlir::cq::featuresOf(llvm::StringRef cpu) {
   llvm::SmallVector<llvm::StringRef> names;
   llvm::X86::getFeaturesForCPU(cpu, names);
   llvm::StringMap<bool> features;
-  for (llvm::StringRef name : names)
+  // Alder Lake's are said to have AVX-VNNI, which has AVX2.
+  for (llvm::StringRef name : names) {
     features[name] = true;
+    llvm::X86::updateImpliedFeatures(name, /*Enabled=*/true, features);
+  }
   return features;
 }
 

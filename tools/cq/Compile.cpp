@@ -11,6 +11,7 @@
 #include "cq/Execution/AheadOfTime.h"
 #include "cq/Support/Diagnostics.h"
 #include "cq/Support/Progress.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
 
@@ -44,11 +45,11 @@ static cl::opt<std::string>
                   "without lib)"),
          cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
-    targetCPU("target-cpu", cl::value_desc("cpu"),
-              cl::desc("Compile for this CPU (LLVM's name: haswell, "
+    targetCPU("target-cpu", cl::value_desc("cpu,…"),
+              cl::desc("Compile for these CPUs (LLVM's names: haswell, "
                        "cascadelake, znver4; default: the one at hand). The "
-                       "library refuses to open on a CPU that lacks what it "
-                       "uses"),
+                       "library runs the best code that its CPU can, and "
+                       "refuses to open where that is none"),
               cl::sub(command), cl::cat(options));
 static cl::opt<std::string>
     activation("activation",
@@ -94,8 +95,10 @@ static llvm::Error run() {
     return compiled.takeError();
   std::chrono::duration<double> seconds =
       std::chrono::steady_clock::now() - start;
+  auto cpus = llvm::map_range(compiled->codes,
+                              [](const auto &code) { return code.cpu; });
   llvm::outs() << compiled->library << " and " << compiled->header
-               << ": compiled for " << compiled->cpu << " in "
+               << ": compiled for " << llvm::join(cpus, ", ") << " in "
                << formatSeconds(seconds.count())
                << "\nweights: " << compiled->weights
                << (compiled->wroteWeights ? " (written)"

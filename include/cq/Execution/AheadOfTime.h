@@ -17,13 +17,15 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 #include <string>
+#include <vector>
 
 namespace mlir::cq {
 
 struct LibraryOptions {
-  std::string output;    ///< <lib>.so or <lib>.o
-  std::string name;      ///< prefix of the C functions; empty: from `output`
-  std::string targetCPU; ///< as clang's -march; empty: this machine's
+  std::string output; ///< <lib>.so or <lib>.o
+  std::string name;   ///< prefix of the C functions; empty: from `output`
+  /// As clang's -march, several with commas; empty: this machine's.
+  std::string targetCPU;
   /// Of packed products: "int8", "f32"; empty = as the plan wrote them.
   std::string activation;
   bool fuse = true; ///< launches put together; results are the same
@@ -34,7 +36,13 @@ struct LibraryOptions {
 struct CompiledLibrary {
   std::string name, library, header, weights;
   bool wroteWeights = false; ///< or the model's own file is mapped as it is
-  std::string cpu, features; ///< what the code needs
+  /// The code for one CPU: its name, what it needs, with spaces, and what names
+  /// of functions end in.
+  struct Code {
+    std::string cpu, features, suffix;
+    bool isHost = false; ///< this machine, which may lack what its name says
+  };
+  std::vector<Code> codes; ///< the best first
 };
 
 /// Compiles the language model at `path` (as LanguageModel::load takes it).

@@ -30,7 +30,8 @@ typedef struct cq_chunk {
   void (*logits)(void **parameters, const float *hidden, float *logits);
 } cq_chunk;
 
-/// Grows at the end only; `version` says how far it reaches.
+/// A model's code for one CPU. Grows at the end only; `version` says how far it
+/// reaches.
 typedef struct cq_model_code {
   int64_t version;
   const char *name;     ///< of the library, for messages
@@ -44,12 +45,15 @@ typedef struct cq_model_code {
   int64_t file_bytes;     ///< size of the weights file
   int64_t head_bytes;     ///< its head: names, types, shapes, offsets …
   uint64_t head_hash;     ///< … FNV-1a, 64 bits
+  /// The same model for a CPU that has less to offer, or null.
+  const struct cq_model_code *next;
 } cq_model_code;
-#define CQ_MODEL_CODE_VERSION 1
+#define CQ_MODEL_CODE_VERSION 2
 
 typedef struct cq_model cq_model;
 
-/// Maps `weights` and makes empty caches. Null on error (see cq_model_error).
+/// Takes the first code that this CPU can run, maps `weights` and makes empty
+/// caches. Null on error (see cq_model_error).
 CQ_RUNTIME_EXPORT cq_model *cq_model_open(const cq_model_code *code,
                                           const char *weights);
 CQ_RUNTIME_EXPORT void cq_model_close(cq_model *model);
@@ -62,6 +66,8 @@ CQ_RUNTIME_EXPORT int cq_model_decode(cq_model *model, int32_t token,
                                       float *logits);
 /// Forgets all tokens.
 CQ_RUNTIME_EXPORT void cq_model_reset(cq_model *model);
+/// The CPU that the code which runs was compiled for.
+CQ_RUNTIME_EXPORT const char *cq_model_cpu(const cq_model *model);
 /// Tokens taken.
 CQ_RUNTIME_EXPORT int64_t cq_model_position(const cq_model *model);
 /// This thread's last error, one sentence; "" before any.

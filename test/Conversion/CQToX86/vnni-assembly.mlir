@@ -19,7 +19,7 @@
 // RUN: FileCheck %s --check-prefix=PROMPT < %t.zn4.s
 // RUN: FileCheck %s --check-prefix=INNER < %t.zn4.s
 
-// RUN: cq-opt --convert-cq-to-x86=isa=avxvnni %s | grep -v cq.launch \
+// RUN: cq-opt --convert-cq-to-x86=target-cpu=alderlake %s | grep -v cq.launch \
 // RUN:   | cq-opt --convert-scf-to-cf --convert-vector-to-llvm --finalize-memref-to-llvm --convert-arith-to-llvm --convert-index-to-llvm --convert-cf-to-llvm --convert-func-to-llvm --reconcile-unrealized-casts \
 // RUN:   | mlir-translate --mlir-to-llvmir | opt -O3 -mtriple=x86_64-linux-gnu -mcpu=alderlake \
 // RUN:   | llc -O3 -mtriple=x86_64-linux-gnu -mcpu=alderlake | FileCheck %s --check-prefix=AVXVNNI

@@ -23,6 +23,11 @@ TEST(TargetCPU, NamesAreLLVMs) {
   EXPECT_TRUE(desktop->lookup("avx512vnni"));
   EXPECT_FALSE(desktop->lookup("amx-int8"));
   EXPECT_FALSE(featuresOf("sapphire rapids"));
+  // Some are implied by others only.
+  auto hybrid = featuresOf("alderlake");
+  ASSERT_TRUE(hybrid);
+  EXPECT_TRUE(hybrid->lookup("avxvnni") && hybrid->lookup("avx2"));
+  EXPECT_FALSE(hybrid->lookup("avx512f"));
 }
 
 TEST(TargetCPU, TilesOfTheHostAreThoseTheSystemAllows) {

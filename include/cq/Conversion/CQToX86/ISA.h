@@ -33,8 +33,8 @@
 
 namespace mlir::cq::x86 {
 
-enum class ISALevel : uint8_t { AVX2, AVX512, AVXVNNI, AVX512VNNI, AVX512AMX };
-/// In ascending order of what a CPU has to offer.
+/// In ascending order: what a CPU has several of, the last is for.
+enum class ISALevel : uint8_t { AVX2, AVXVNNI, AVX512, AVX512VNNI, AVX512AMX };
 inline constexpr ISALevel kISALevels[] = {
     ISALevel::AVX2, ISALevel::AVXVNNI, ISALevel::AVX512, ISALevel::AVX512VNNI,
     ISALevel::AVX512AMX};
