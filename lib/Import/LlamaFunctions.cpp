@@ -58,6 +58,10 @@ Value ModuleBuilder::buildLayers(LlamaLayers &layers, Value x,
   Value q = layers.linear("q", normed, weight("wq"), weight("bq"));
   Value k = layers.linear("k", normed, weight("wk"), weight("bk"));
   Value v = layers.linear("v", normed, weight("wv"), weight("bv"));
+  if (config.headNorms) {
+    q = layers.headNorm("q", q, weight("q_norm"));
+    k = layers.headNorm("k", k, weight("k_norm"));
+  }
   KeyValues all =
       cached(layers.ropeKeys(k, table), layers.splitHeads("values", v));
   Value mixed = layers.attention(layers.ropeQueries(q, table), all);

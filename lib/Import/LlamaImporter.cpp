@@ -102,6 +102,9 @@ LogicalResult ModuleBuilder::declareWeights() {
       roles.append({{"query bias", block.qBias, {q}},
                     {"key bias", block.kBias, {kv}},
                     {"value bias", block.vBias, {kv}}});
+    if (config.headNorms)
+      roles.append({{"query norm", block.qNorm, {config.headDim}},
+                    {"key norm", block.kNorm, {config.headDim}}});
     for (auto &[role, name, shape] : roles)
       failedAny = failedAny ||
                   failed(declare(role + " of block " + Twine(i), name, shape));
@@ -127,6 +130,8 @@ SmallVector<Weight> ModuleBuilder::blockWeights(int64_t block) const {
   if (config.attentionBias)
     weights.append(
         {{names.qBias, "bq"}, {names.kBias, "bk"}, {names.vBias, "bv"}});
+  if (config.headNorms)
+    weights.append({{names.qNorm, "q_norm"}, {names.kNorm, "k_norm"}});
   return weights;
 }
 
@@ -161,6 +166,8 @@ void ModuleBuilder::describe() {
                      b.getBoolAttr(source.head == source.embedding)),
       text("embedding", source.embedding),
       text("head", source.head)};
+  if (config.headNorms)
+    model.push_back(b.getNamedAttr("head_norms", b.getBoolAttr(true)));
   if (!config.ropeFactors.empty())
     model.push_back(b.getNamedAttr("rope_factors",
                                    b.getDenseF32ArrayAttr(config.ropeFactors)));

@@ -78,24 +78,38 @@ Value LlamaLayers::reduceLast(StringRef name, Value x,
 }
 
 Value LlamaLayers::rmsNorm(StringRef name, Value x, Value weight) {
-  Shape sizes = graph.shape({tokens, config.width});
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(x.getType()).getShape();
+  unsigned last = shape.size() - 1;
+  auto all = llvm::to_vector(llvm::seq<unsigned>(0, last + 1));
+  SmallVector<unsigned> rows(ArrayRef(all).drop_back());
+  Shape sizes = graph.shape(shape);
   Value squares = reduceLast(
       "squares", x, sizes, 0, [](ImplicitLocOpBuilder &b, ValueRange args) {
         return Values{addf(b, args[1], mulf(b, args[0], args[0]))};
       });
-  Value width = graph.f32(config.width), epsilon = graph.f32(config.epsilon);
+  Value count = graph.f32(shape.back()), epsilon = graph.f32(config.epsilon);
   Value rms =
-      graph.generic("rms", 1, 0, {{squares, {0}}},
-                    {{graph.empty("empty", graph.shape({tokens})), {0}}},
+      graph.generic("rms", last, 0, {{squares, rows}},
+                    {{graph.empty("empty", ArrayRef(sizes).drop_back()), rows}},
                     [&](ImplicitLocOpBuilder &b, ValueRange args) -> Values {
-                      Value mean = divf(b, args[0], width);
+                      Value mean = divf(b, args[0], count);
                       return {math::SqrtOp::create(b, addf(b, mean, epsilon))};
                     })[0];
-  return graph.generic(name, 2, 0, {{x, {0, 1}}, {rms, {0}}, {weight, {1}}},
-                       {{graph.empty("empty", sizes), {0, 1}}},
+  return graph.generic(name, last + 1, 0,
+                       {{x, all}, {rms, rows}, {weight, {last}}},
+                       {{graph.empty("empty", sizes), all}},
                        [](ImplicitLocOpBuilder &b, ValueRange args) -> Values {
                          return {mulf(b, divf(b, args[0], args[1]), args[2])};
                        })[0];
+}
+
+Value LlamaLayers::headNorm(StringRef name, Value x, Value weight) {
+  int64_t width = cast<RankedTensorType>(x.getType()).getDimSize(1);
+  SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
+  Value heads = graph.expand(
+      "heads", x, graph.shape({tokens, width / config.headDim, config.headDim}),
+      groups);
+  return graph.collapse(name, rmsNorm("normed", heads, weight), groups);
 }
 
 Value LlamaLayers::linear(StringRef name, Value x, Value weight, Value bias) {

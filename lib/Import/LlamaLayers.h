@@ -41,8 +41,11 @@ public:
 
   /// Rows of the embedding [V, D] for tokens [M] (i32) → [M, D].
   Value embed(Value tokenIds, Value embedding);
-  /// x / sqrt(mean(x²) + epsilon) · weight, over rows of [M, D].
+  /// x / sqrt(mean(x²) + epsilon) · weight, over the last dimension of [M, D]
+  /// or [M, heads, d].
   Value rmsNorm(StringRef name, Value x, Value weight);
+  /// The same over each head of [M, heads·d], weight [d].
+  Value headNorm(StringRef name, Value x, Value weight);
   /// x Wᵀ (+ bias), x [rows, K], weight [N, K], bias [N] or null.
   Value linear(StringRef name, Value x, Value weight, Value bias = {});
   /// x + y into x's buffer.

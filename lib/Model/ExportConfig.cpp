@@ -50,6 +50,7 @@ static llvm::Expected<Object> ropeScalingOf(const ModelConfig &config) {
 static llvm::Expected<Object> modelConfig(const ExportInput &input) {
   const ModelConfig &c = input.config;
   StringRef family = c.architecture == "qwen2"     ? "Qwen2"
+                     : c.architecture == "qwen3"   ? "Qwen3"
                      : c.architecture == "mistral" ? "Mistral"
                                                    : "Llama";
   Object config{{"architectures", Array{(family + "ForCausalLM").str()}},
@@ -67,7 +68,7 @@ static llvm::Expected<Object> modelConfig(const ExportInput &input) {
                 {"tie_word_embeddings", c.tiedHead},
                 {"hidden_act", "silu"},
                 {"torch_dtype", "float16"}};
-  if (family == "Llama")
+  if (family == "Llama" || family == "Qwen3")
     config["attention_bias"] = c.attentionBias;
   if (family == "Mistral")
     config["sliding_window"] = nullptr;

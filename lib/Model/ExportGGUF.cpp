@@ -119,12 +119,13 @@ mlir::cq::exportGGUF(const ExportInput &input, StringRef path,
                      const ExportOptions &options) {
   const ModelConfig &config = input.config;
   // Mistral's files are llama files to every reader of GGUF.
-  bool qwen = config.architecture == "qwen2";
+  bool qwen = StringRef(config.architecture).starts_with("qwen");
   auto tensors = listModelTensors(input, ggufNames);
   if (!tensors)
     return tensors.takeError();
   GGUFWriter writer;
-  if (Error error = addMetadata(writer, input, qwen ? "qwen2" : "llama"))
+  if (Error error = addMetadata(
+          writer, input, qwen ? StringRef(config.architecture) : "llama"))
     return std::move(error);
   bool factors = !config.ropeFactors.empty() && !isLinearScaling(config);
   std::vector<std::pair<std::string, unsigned>> announced;

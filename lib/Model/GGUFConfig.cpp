@@ -50,12 +50,12 @@ llvm::Expected<ModelConfig> mlir::cq::readGGUFConfig(const GGUFFile &file) {
           file.read("general.architecture", architecture, /*required=*/true))
     return std::move(error);
   bool known = llvm::StringSwitch<bool>(architecture)
-                   .Cases({"llama", "qwen2"}, true)
+                   .Cases({"llama", "qwen2", "qwen3"}, true)
                    .Default(false);
   if (!known)
     return fail(quoted(file.path()) + " holds a model of the architecture " +
                 quoted(architecture) +
-                "; llama (which Mistral files use, too) and qwen2 are "
+                "; llama (which Mistral files use, too), qwen2 and qwen3 are "
                 "known");
   if (Error error = file.read("general.name", name))
     return std::move(error);
@@ -112,8 +112,9 @@ llvm::Expected<ModelConfig> mlir::cq::readGGUFConfig(const GGUFFile &file) {
     return std::move(error);
   config.attentionBias = file.find("blk.0.attn_q.bias") != nullptr;
   config.tiedHead = file.find("output.weight") == nullptr;
+  config.headNorms = config.architecture == "qwen3";
   // The converter permutes q and k of llama, so that pairs are neighbours.
-  config.interleavedRope = config.architecture != "qwen2";
+  config.interleavedRope = config.architecture == "llama";
   return config;
 }
 

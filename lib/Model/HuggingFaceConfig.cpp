@@ -155,12 +155,12 @@ mlir::cq::readHuggingFaceConfig(StringRef path,
                                 /*required=*/true))
     return std::move(error);
   bool known = llvm::StringSwitch<bool>(config.architecture)
-                   .Cases({"llama", "mistral", "qwen2"}, true)
+                   .Cases({"llama", "mistral", "qwen2", "qwen3"}, true)
                    .Default(false);
   if (!known)
     return fail(quoted(path) + " describes a model of the type " +
                 quoted(config.architecture) +
-                "; llama, mistral and qwen2 are known");
+                "; llama, mistral, qwen2 and qwen3 are known");
   if (const llvm::json::Value *value = fields.get("quantization_config")) {
     const Object *quantized = value->getAsObject();
     if (!quantized || !isPackedCheckpoint(*quantized))
@@ -176,7 +176,7 @@ mlir::cq::readHuggingFaceConfig(StringRef path,
   bool mlpBias = false, useWindow = config.architecture == "mistral";
   int64_t window = 0;
   std::string activation = "silu";
-  config.epsilon = 1e-6; // the default of the three classes
+  config.epsilon = 1e-6; // the default of the four classes
   config.context = 2048;
   struct Field {
     const char *key;
@@ -215,12 +215,14 @@ mlir::cq::readHuggingFaceConfig(StringRef path,
   if (config.kvHeads == 0)
     config.kvHeads = config.heads;
   if (config.headDim == 0 && config.heads > 0)
-    config.headDim = config.width / config.heads;
+    config.headDim =
+        config.architecture == "qwen3" ? 128 : config.width / config.heads;
   // Within the window full attention and windowed attention are the same.
   if (useWindow && window > 0)
     config.context = std::min(config.context, window);
   if (config.architecture == "qwen2")
     config.attentionBias = true;
+  config.headNorms = config.architecture == "qwen3";
   config.tiedHead |= archive.find("lm_head.weight") == nullptr;
   if (Error error = readRope(fields, *object, path, config))
     return std::move(error);

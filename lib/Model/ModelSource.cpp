@@ -101,6 +101,10 @@ static Error assignRoles(ModelSource &source, const TensorNames &names) {
       roles.push_back({&block.kBias, names.kBias, {kv}});
       roles.push_back({&block.vBias, names.vBias, {kv}});
     }
+    if (c.headNorms) {
+      roles.push_back({&block.qNorm, names.qNorm, {c.headDim}});
+      roles.push_back({&block.kNorm, names.kNorm, {c.headDim}});
+    }
     for (const Role &role : roles) {
       *role.name = prefix + role.suffix;
       if (Error error = expect(archive, *role.name, role.shape, used))

@@ -20,7 +20,8 @@ const TensorNames mlir::cq::ggufNames = {
     "attn_output.weight", "ffn_norm.weight",
     "ffn_gate.weight",    "ffn_up.weight",
     "ffn_down.weight",    "attn_q.bias",
-    "attn_k.bias",        "attn_v.bias"};
+    "attn_k.bias",        "attn_v.bias",
+    "attn_q_norm.weight", "attn_k_norm.weight"};
 const TensorNames mlir::cq::huggingFaceNames = {
     "model.embed_tokens.weight",
     "model.norm.weight",
@@ -37,7 +38,9 @@ const TensorNames mlir::cq::huggingFaceNames = {
     "mlp.down_proj.weight",
     "self_attn.q_proj.bias",
     "self_attn.k_proj.bias",
-    "self_attn.v_proj.bias"};
+    "self_attn.v_proj.bias",
+    "self_attn.q_norm.weight",
+    "self_attn.k_norm.weight"};
 
 static constexpr const char *TensorNames::*wholeModel[] = {
     &TensorNames::embedding, &TensorNames::finalNorm, &TensorNames::head};
@@ -53,7 +56,9 @@ static constexpr const char *TensorNames::*inBlock[] = {
     &TensorNames::down,
     &TensorNames::qBias,
     &TensorNames::kBias,
-    &TensorNames::vBias};
+    &TensorNames::vBias,
+    &TensorNames::qNorm,
+    &TensorNames::kNorm};
 
 std::string mlir::cq::renamedTensor(StringRef name, const TensorNames &to) {
   for (const TensorNames *from : {&ggufNames, &huggingFaceNames}) {

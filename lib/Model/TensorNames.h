@@ -18,7 +18,7 @@ namespace mlir::cq {
 struct TensorNames {
   const char *embedding, *finalNorm, *head, *blockPrefix;
   const char *attentionNorm, *q, *k, *v, *o, *mlpNorm, *gate, *up, *down;
-  const char *qBias, *kBias, *vBias;
+  const char *qBias, *kBias, *vBias, *qNorm, *kNorm;
 };
 
 extern const TensorNames ggufNames, huggingFaceNames;

@@ -114,6 +114,7 @@ static llvm::Expected<ModelConfig> configOf(const llvm::json::Object &model) {
   config.ropeBase = *base;
   config.interleavedRope = *interleaved;
   config.attentionBias = model.getBoolean("attention_bias").value_or(false);
+  config.headNorms = model.getBoolean("head_norms").value_or(false);
   if (const llvm::json::Array *factors = model.getArray("rope_factors"))
     for (const llvm::json::Value &factor : *factors)
       config.ropeFactors.push_back(float(factor.getAsNumber().value_or(1)));

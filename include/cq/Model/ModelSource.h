@@ -38,7 +38,7 @@ std::vector<float> ropeFactorsOf(const RopeScaling &scaling, double ropeBase,
 
 /// Hyperparameters of a Llama-family decoder.
 struct ModelConfig {
-  std::string architecture; ///< "llama", "mistral", "qwen2"
+  std::string architecture; ///< "llama", "mistral", "qwen2", "qwen3"
   std::string name;
   int64_t width = 0;  ///< model width D
   int64_t hidden = 0; ///< feed-forward width F
@@ -56,17 +56,19 @@ struct ModelConfig {
   std::vector<float> ropeFactors;
   std::optional<RopeScaling> ropeScaling; ///< where config.json gave it
   bool attentionBias = false;             ///< q/k/v have biases (Qwen2)
-  bool tiedHead = false;                  ///< head shares the embedding
+  bool headNorms = false; ///< RMS norms of each head of q and k (Qwen3)
+  bool tiedHead = false;  ///< head shares the embedding
   /// Rope pairs (2i, 2i+1) (GGUF llama, llama2.c) instead of (i, i + d/2)
-  /// (Hugging Face, GGUF qwen2).
+  /// (Hugging Face, GGUF qwen2 and qwen3).
   bool interleavedRope = false;
   /// Positive and consistent (heads·…; D, F, V, blocks bounded), or a sentence.
   llvm::Error check() const;
 };
 
-/// Names in the archive of the tensors of one block; bias names may be empty.
+/// Names in the archive of the tensors of one block; those of biases and of
+/// norms of heads may be empty.
 struct BlockTensors {
-  std::string attentionNorm, q, k, v, o, qBias, kBias, vBias;
+  std::string attentionNorm, q, k, v, o, qBias, kBias, vBias, qNorm, kNorm;
   std::string mlpNorm, gate, up, down;
 };
 

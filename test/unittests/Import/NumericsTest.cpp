@@ -53,13 +53,16 @@ std::vector<Case> cases() {
   qwen.config.interleavedRope = false;
   qwen.config.attentionBias = true;
   qwen.config.tiedHead = false;
+  Case qwen3{"qwen3", small()};
+  qwen3.config.interleavedRope = false;
+  qwen3.config.headNorms = true;
   Case llama3{"llama3", small()};
   llama3.config.ropeFactors = {1.0f, 2.5f, 8.0f};
   llama3.config.kvHeads = 1;
   Case ungrouped{"ungrouped", small()};
   ungrouped.config.interleavedRope = false;
   ungrouped.config.kvHeads = 6;
-  return {interleaved, qwen, llama3, ungrouped};
+  return {interleaved, qwen, qwen3, llama3, ungrouped};
 }
 
 /// Gives every tensor of the module a value, in a safetensors file.

@@ -51,9 +51,10 @@ private:
     return y;
   }
 
+  /// Over as many as there are weights.
   Vector norm(const Vector &x, const std::string &weightName) {
     Vector weight = load(weightName), y(x.size());
-    int64_t d = config.width, m = x.size() / d;
+    int64_t d = weight.size(), m = x.size() / d;
     for (int64_t i = 0; i < m; ++i) {
       double squares = 0;
       for (int64_t j = 0; j < d; ++j)
@@ -126,6 +127,10 @@ Vector Decoder::logits(llvm::ArrayRef<int32_t> tokens) {
     Vector q = linear(normed, d, block.q, block.qBias);
     Vector k = linear(normed, d, block.k, block.kBias);
     Vector v = linear(normed, d, block.v, block.vBias);
+    if (config.headNorms) {
+      q = norm(q, block.qNorm);
+      k = norm(k, block.kNorm);
+    }
     rotate(q, config.heads);
     rotate(k, config.kvHeads);
     addTo(x,

@@ -76,6 +76,10 @@ ModelSource test::makeSource(const ModelConfig &config) {
       block.kBias = prefix + "attn_k.bias";
       block.vBias = prefix + "attn_v.bias";
     }
+    if (config.headNorms) {
+      block.qNorm = prefix + "attn_q_norm.weight";
+      block.kNorm = prefix + "attn_k_norm.weight";
+    }
     source.blocks.push_back(block);
   }
   return source;

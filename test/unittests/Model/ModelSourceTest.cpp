@@ -29,7 +29,7 @@ static std::string replaced(std::string text, const std::string &from,
 
 TEST(ModelSource, TinyGGUF) {
   TemporaryFolder folder;
-  for (llvm::StringRef architecture : {"llama", "qwen2"})
+  for (llvm::StringRef architecture : {"llama", "qwen2", "qwen3"})
     for (bool ropeFactors : {false, true}) {
       std::string path = folder.write("m", tinyGGUF(architecture, ropeFactors));
       ModelSource source = llvm::cantFail(ModelSource::open(path));
@@ -49,6 +49,9 @@ TEST(ModelSource, TinyGGUF) {
       EXPECT_EQ(source.head, "token_embd.weight");
       ASSERT_EQ(source.blocks.size(), 1u);
       EXPECT_EQ(source.blocks[0].down, "blk.0.ffn_down.weight");
+      EXPECT_EQ(c.headNorms, architecture == "qwen3");
+      EXPECT_EQ(source.blocks[0].kNorm,
+                architecture == "qwen3" ? "blk.0.attn_k_norm.weight" : "");
       EXPECT_EQ(source.blocks[0].qBias,
                 architecture == "qwen2" ? "blk.0.attn_q.bias" : "");
       ASSERT_TRUE(source.tokenizer) << source.tokenizerNote;
@@ -162,6 +165,8 @@ TEST(ModelSource, HuggingFaceVariants) {
 
   EXPECT_MESSAGE(write(tinyConfig("llama"), true, false), "has no place");
   EXPECT_MESSAGE(write(tinyConfig("qwen2"), false, false), "is missing");
+  EXPECT_MESSAGE(write(tinyConfig("qwen3", ",\"head_dim\":2"), false, false),
+                 "'model.layers.0.self_attn.q_norm.weight' is missing");
   EXPECT_MESSAGE(write(tinyConfig("gemma"), false, false), "'gemma'");
   EXPECT_MESSAGE(write("{}", false, false), "'model_type'");
   EXPECT_MESSAGE(write("[]", false, false), "no JSON object");

@@ -111,6 +111,10 @@ std::string mlir::cq::test::tinyGGUF(StringRef architecture, bool ropeFactors) {
     add("blk.0.attn_k.bias", {kv});
     add("blk.0.attn_v.bias", {kv});
   }
+  if (architecture == "qwen3") {
+    add("blk.0.attn_q_norm.weight", {2});
+    add("blk.0.attn_k_norm.weight", {2});
+  }
   add("blk.0.ffn_norm.weight", {width});
   add("blk.0.ffn_gate.weight", {width, hidden});
   add("blk.0.ffn_up.weight", {width, hidden});

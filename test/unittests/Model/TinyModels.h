@@ -50,8 +50,8 @@ std::string file(uint64_t tensors, uint64_t pairs, const std::string &metadata,
 } // namespace gguf
 
 /// One block, width 4, hidden 6, 2 heads, 1 key/value head, vocabulary 12, with
-/// a byte-level tokenizer; all f32. `architecture` is llama or qwen2 (with
-/// biases).
+/// a byte-level tokenizer; all f32. `architecture` is llama, qwen2 (with
+/// biases) or qwen3 (with norms of heads).
 std::string tinyGGUF(llvm::StringRef architecture = "llama",
                      bool ropeFactors = false);
 /// Header JSON and data. The length is that of `header`.
