@@ -138,7 +138,8 @@ private:
   /// Numbers the pieces of all shares and tells the workers.
   void publish(cq_parallel_body body, void *context, int64_t tasks) {
     int64_t threads = size;
-    int64_t perThread = std::clamp<int64_t>(tasks / (4 * threads), 1, kPieces);
+    // Pieces of two tasks or more: of few tasks each may take long.
+    int64_t perThread = std::clamp<int64_t>(tasks / (2 * threads), 1, kPieces);
     job = {body, context, tasks, std::min(tasks, perThread * threads)};
     pending.store(job.pieces, std::memory_order_relaxed);
     uint64_t number = ticket.load(std::memory_order_relaxed) + 1;

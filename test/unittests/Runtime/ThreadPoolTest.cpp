@@ -70,6 +70,20 @@ TEST(ThreadPool, PartitionIsStatic) {
   }
 }
 
+// Attention of 64 tokens and 9 heads: with shares of 8 and 10 tasks, or pieces
+// of 4 and 6, one thread waits for a quarter of the other's time.
+TEST(ThreadPool, FewTasksAreSharedEvenlyInShortPieces) {
+  cq_set_threads(2);
+  Record r(18);
+  cq_parallel_for(record, &r, 18);
+  bool half = false;
+  for (auto [begin, end] : r.ranges) {
+    half |= begin == 9;
+    EXPECT_LE(end - begin, 3);
+  }
+  EXPECT_TRUE(half);
+}
+
 TEST(ThreadPool, OthersTakeWhatAHeldUpThreadHasNotBegun) {
   cq_set_threads(2);
   std::atomic<int64_t> done{0};
