@@ -41,6 +41,13 @@ void emitCherriesByColumn(Emitter &e, const MatmulSpec &spec,
                           const KernelArgs &args, WeightReader &reader,
                           Value lower, Value upper);
 
+/// The same where looksUpCherries(), a few panels at a time, each time after
+/// `multiply(first, end)`, which stores the rest of their sums.
+void emitCherriesByTable(Emitter &e, const MatmulSpec &spec,
+                         const KernelArgs &args, WeightReader &reader,
+                         Value lower, Value upper,
+                         llvm::function_ref<void(Value, Value)> multiply);
+
 } // namespace mlir::cq::x86
 
 #endif // CQ_LIB_CONVERSION_CQTOX86_EPILOGUE_H

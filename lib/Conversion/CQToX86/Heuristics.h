@@ -14,6 +14,8 @@
 
 namespace mlir::cq::x86 {
 
+struct MatmulSpec;
+
 /// The shape of a micro-tile: the rows of a panel or two (or half of one at a
 /// time) × tokens.
 struct TilePlan {
@@ -82,6 +84,11 @@ int64_t columnsPerBlock(int64_t k, int64_t tokens, int64_t piece);
 
 /// How far behind the codes that are read others are fetched into L1.
 int64_t bytesFetchedAhead();
+
+/// Whether cherries are looked up in registers instead of gathered, and how
+/// many panels meet a table.
+bool looksUpCherries(const MatmulSpec &spec);
+int64_t panelsPerCherryTable(int64_t k, int64_t tokens);
 
 /// Multiplications below which a product is not worth waking a thread.
 int64_t parallelProductSize();

@@ -402,7 +402,8 @@ void MatmulKernel::emitBlocks(const Segment &segment, Value lower, Value upper,
 
 void MatmulKernel::forCherryTokens(
     llvm::function_ref<void(Value, int64_t)> body) {
-  if (spec.weight.cherries.form != CherryForm::None && !spec.transposed)
+  if (spec.weight.cherries.form != CherryForm::None && !spec.transposed &&
+      !looksUpCherries(spec))
     forTokens(4, body);
 }
 
@@ -424,10 +425,16 @@ void MatmulKernel::emitSegment(const Segment &segment, Value lower,
       });
     });
   } else {
-    e.loop(lower, upper, 1, [&](Value panel) {
-      reader->setPanel(panel);
-      emitPanel(*reader);
-    });
+    auto multiply = [&](Value first, Value end) {
+      e.loop(first, end, 1, [&](Value panel) {
+        reader->setPanel(panel);
+        emitPanel(*reader);
+      });
+    };
+    if (looksUpCherries(spec))
+      emitCherriesByTable(e, spec, args, *reader, lower, upper, multiply);
+    else
+      multiply(lower, upper);
   }
   if (spec.transposed)
     emitCherriesByColumn(e, spec, args, *reader, lower, upper);

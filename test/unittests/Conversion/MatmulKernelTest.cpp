@@ -378,6 +378,30 @@ TEST_P(MatmulKernel, CherriesByColumnEqualReference) {
   checkAll(cases);
 }
 
+/// Cherries of few tokens, which registers of 512 bits look up in tables:
+/// panels of more than one table and of a ragged end, K ends with a block of
+/// 256, in one, or behind it, slots are one or more, rows are permuted or not.
+TEST_P(MatmulKernel, CherriesByTableEqualReference) {
+  std::vector<MatmulCase> cases;
+  unsigned turn = 0;
+  for (int64_t k : {512, 144, 400, 528, 2064})
+    for (int64_t tokens : {1, 2, 5, 15}) {
+      if (++turn % 3 != 0 && GetParam().emulated)
+        continue;
+      Scheme scheme{3, 64};
+      Layout layout = Layout::uniform(LayoutKind::Panel16, 345, 3);
+      if (turn % 2 == 0)
+        layout = WideRows{160, 4}.layout(LayoutKind::Panel16, 345, 3);
+      MatmulCase c;
+      c.weight = makeWeight(345, k, scheme, layout,
+                            {CherryForm::Slot, 1 + turn % 3}, turn);
+      c.spec = {c.weight.spec, ActivationMode::Int8, tokens, GetParam()};
+      c.tokens = tokens;
+      cases.push_back(std::move(c));
+    }
+  checkAll(cases);
+}
+
 /// An order that names rows past N (a damaged archive) stores nothing outside
 /// of y: its last byte lies before a guard page.
 TEST_P(MatmulKernel, DamagedRowOrdersStayInside) {
