@@ -34,9 +34,10 @@ cc = shutil.which("clang-22", path=path) or shutil.which("cc", path=path) or "cc
 cxx = shutil.which("clang++-22", path=path) or shutil.which("c++", path=path) or "c++"
 config.substitutions.append(("%cc", cc))
 config.substitutions.append(("%cxx", cxx))
+sanitize = "-fsanitize=address,undefined" if config.cq_sanitize else ""
+config.substitutions.append(("%sanitize", sanitize))
 config.substitutions.append(("%compile_c", " ".join(
-    [cc, "-std=c11 -Wall -Wextra -Wpedantic -Werror -g"]
-    + (["-fsanitize=address,undefined"] if config.cq_sanitize else [])
+    [cc, "-std=c11 -Wall -Wextra -Wpedantic -Werror -g", sanitize]
     + [f"-I{config.cq_src_root}/include -L{config.cq_lib_dir} -Wl,-rpath,{config.cq_lib_dir} -lcq-c -lm"])))
 
 # Things a machine may lack; a test that REQUIRES one of them is skipped and counted so.
@@ -136,5 +137,5 @@ if config.cq_sanitize:
         asan = subprocess.run([cc, "-print-file-name=libclang_rt.asan-x86_64.so"], capture_output=True,
                               text=True).stdout.strip()
     # Python itself keeps much memory to its end.
-    with_cq += f" LD_PRELOAD={asan} ASAN_OPTIONS=detect_leaks=0"
+    with_cq += f" LD_PRELOAD={asan} ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"
 config.substitutions.append(("%with_cq", with_cq))
