@@ -59,8 +59,8 @@ mlir::cq::createTargetMachine(llvm::StringRef cpu, llvm::StringRef features,
     return makeError("no code generator for " + triple.str() + ": " + message);
   llvm::TargetOptions targetOptions;
   targetOptions.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  auto level = optLevel == 0   ? llvm::CodeGenOptLevel::None
-               : optLevel == 1 ? llvm::CodeGenOptLevel::Less
+  // Not CodeGenOptLevel::None: it has no tile registers that loops carry.
+  auto level = optLevel < 2    ? llvm::CodeGenOptLevel::Less
                : optLevel == 2 ? llvm::CodeGenOptLevel::Default
                                : llvm::CodeGenOptLevel::Aggressive;
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
